@@ -1,0 +1,116 @@
+# make run    start talking: installs the default chain, fetches its weights, prints the URL
+# make test   lint, types and every test, real engines and browser included
+# make venv   only the set-up that `make test` needs
+#
+# Everything is kept in .venv and in the user's cache directory; `make clean` removes the first.
+
+# A recipe that fails half-way leaves no stamp behind, so the next run does it again.
+.DELETE_ON_ERROR:
+.ONESHELL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+TEST_WEIGHTS := silero-vad smart-turn smollm2-135m
+TEST_PACKAGES := chromium pocketsphinx-testdata
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python` decides it by hand.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c '$(NEW_ENOUGH)' 2>/dev/null && { echo "$$python"; break; }; done)
+
+# Options of `coda-voice serve`: make run ARGS="--set server.port=9000"
+ARGS ?=
+# Options of pytest: make test PYTEST_ARGS="-k captions"
+PYTEST_ARGS ?=
+
+.PHONY: run venv test lint format types unit weights debian clean help
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+run: $(VENV)/stamp-run
+	@exec $(BIN)/coda-voice serve $(ARGS)
+
+venv: $(VENV)/stamp-test
+
+test: lint types weights debian
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/stamp-test
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/stamp-test
+	@$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/stamp-test
+	@$(BIN)/mypy
+
+# What needs neither weights nor a browser.
+unit: $(VENV)/stamp-test
+	@$(BIN)/python -m pytest -m "not real and not browser" $(PYTEST_ARGS)
+
+weights: $(VENV)/stamp-test
+	@$(BIN)/coda-voice fetch $(TEST_WEIGHTS)
+
+# The browser and the recorded speech of the tests, from Debian.
+debian:
+	@missing=()
+	command -v chromium >/dev/null || missing+=(chromium)
+	test -d /usr/share/pocketsphinx/test/data/librivox || missing+=(pocketsphinx-testdata)
+	if (( $${#missing[@]} == 0 )); then exit 0; fi
+	if (( EUID == 0 )) && command -v apt-get >/dev/null; then
+		echo "installing $${missing[*]}"
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+	else
+		echo "The tests need $${missing[*]}; run: sudo apt-get install $${missing[*]}" >&2
+		exit 1
+	fi
+
+clean:
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/stamp-python:
+	@if [[ -z "$(PYTHON)" ]]; then
+		echo "Python 3.11 or newer is needed and none was found; on Debian: sudo apt-get install python3 python3-venv." >&2
+		echo "If it is installed elsewhere: make PYTHON=/path/to/python3" >&2
+		exit 1
+	fi
+	if ! $(PYTHON) -c '$(NEW_ENOUGH)'; then
+		echo "$(PYTHON) is not a Python 3.11 or newer." >&2
+		exit 1
+	fi
+	if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then
+		if (( EUID == 0 )) && command -v apt-get >/dev/null; then
+			echo "installing python3-venv"
+			apt-get update -qq
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+		else
+			echo "$(PYTHON) lacks its venv module; on Debian: sudo apt-get install python3-venv." >&2
+			exit 1
+		fi
+	fi
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
+
+# The default chain and nothing else.
+$(VENV)/stamp-run: $(VENV)/stamp-python pyproject.toml constraints.txt
+	@echo "installing the speech engines into $(VENV) (about a minute)"
+	$(PIP) --editable '.[cpu]'
+	touch $@
+
+# Torch before moshi, and moshi without its dependencies: its pins ask for a build of torch
+# with several GB of CUDA. It comes last, or pip would complain of them with each package.
+$(VENV)/stamp-test: $(VENV)/stamp-run
+	@echo "installing what the tests need into $(VENV) (a few minutes)"
+	$(PIP) torch
+	$(PIP) --editable '.[cpu,mic,dev]' einops huggingface-hub safetensors sentencepiece sphn tqdm
+	$(PIP) --no-deps moshi
+	touch $@

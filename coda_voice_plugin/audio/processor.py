@@ -1,0 +1,125 @@
+"""The front end of one call: microphone bytes in, what the user does out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..config.model import VoiceConfig
+from ..errors import AudioError
+from ..events import AudioFrame
+from .conditioner import Conditioner
+from .endpoint import Endpoint
+from .gate import SileroJudge, WebRtcJudge
+from .pcm import Floats, to_pcm
+from .silero import WINDOW, Silero
+from .sounds import Sound
+
+FRAME = 320
+"""Samples of a processed frame: 20 ms at 16 kHz."""
+
+
+class AudioProcessor:
+    """Conditioning, voice activity and turns of one microphone; runs inline.
+
+    ``input_rate`` is the microphone's and ``far_rate`` the loudspeaker's, in hertz.
+    ``silero`` is needed unless turns are found without it (``audio.vad: webrtc``,
+    ``audio.vad_enabled: false`` or push to talk). However the input bytes are split,
+    the sounds are the same.
+
+    Raises AudioError without the model that the settings ask for, EngineMissingError
+    without webrtcvad.
+    """
+
+    def __init__(
+        self,
+        config: VoiceConfig,
+        *,
+        input_rate: int,
+        far_rate: int,
+        silero: Silero | None = None,
+    ) -> None:
+        self._conditioner = Conditioner(config.audio, input_rate, far_rate)
+        self._endpoint = Endpoint(config.turn, config.audio)
+        self._judge = _judge_for(config, silero)
+        self._waiting: Floats = np.zeros(0, np.float32)
+        self._next_window = 0
+        self._finished = False
+
+    @property
+    def position(self) -> int:
+        """Microphone samples (16 kHz) that have been judged and reported."""
+        return self._endpoint.now
+
+    def push(self, pcm: bytes) -> list[Sound]:
+        """Take the next bytes of the microphone (PCM16, mono, little endian)."""
+        return self._take(self._conditioner.push(pcm))
+
+    def far(self, pcm: bytes) -> None:
+        """Take what the loudspeaker plays, at ``far_rate``, for echo cancellation."""
+        self._conditioner.far(pcm)
+
+    def finish(self) -> list[Sound]:
+        """End the microphone: report what is left and end an open utterance."""
+        if self._finished:
+            return []
+        self._finished = True
+        sounds = self._take(self._conditioner.finish())
+        if len(self._waiting):
+            rest, self._waiting = self._waiting, self._waiting[:0]
+            sounds.append(AudioFrame(to_pcm(rest), start=self.position))
+            self._endpoint.hear(rest)
+        return sounds + self._endpoint.end_now()
+
+    def set_patience(self, ms: int) -> list[Sound]:
+        """Let ``ms`` of silence confirm the current pause; perhaps it has passed already.
+
+        Each new pause begins with ``turn.unsure_ms``; outside a pause this does nothing.
+        """
+        return self._endpoint.set_patience(ms)
+
+    def talk_key(self, down: bool) -> list[Sound]:
+        """The user's key went down (an utterance begins) or up (it ends)."""
+        return self._endpoint.talk_key(down)
+
+    def end_now(self) -> list[Sound]:
+        """End the open utterance without waiting for silence."""
+        return self._endpoint.end_now()
+
+    def _take(self, samples: Floats) -> list[Sound]:
+        if len(self._waiting):
+            samples = np.concatenate((self._waiting, samples))
+        sounds: list[Sound] = []
+        whole = len(samples) - len(samples) % FRAME
+        for first in range(0, whole, FRAME):
+            self._frame(samples[first : first + FRAME], sounds)
+        self._waiting = samples[whole:]
+        return sounds
+
+    def _frame(self, samples: Floats, sounds: list[Sound]) -> None:
+        endpoint = self._endpoint
+        pcm = to_pcm(samples)
+        sounds.append(AudioFrame(pcm, start=endpoint.now))
+        endpoint.hear(samples)
+        judge = self._judge
+        if judge is not None:
+            judge.hear(pcm, endpoint.now)
+            while endpoint.now - self._next_window >= WINDOW:
+                start, self._next_window = self._next_window, self._next_window + WINDOW
+                judged = judge.judge(start, endpoint.window, utterance_open=endpoint.open)
+                for each, probability in judged:
+                    sounds += endpoint.judge(each, probability)
+        sounds += endpoint.tick()
+
+
+def _judge_for(config: VoiceConfig, silero: Silero | None) -> SileroJudge | WebRtcJudge | None:
+    """Return who finds the turns; nobody when the talk key does."""
+    if not config.audio.vad_enabled or config.conversation_mode == "push_to_talk":
+        return None
+    if config.audio.vad == "webrtc":
+        return WebRtcJudge()
+    if silero is None:
+        raise AudioError(
+            "audio.vad is 'silero' but no model was given; pass "
+            "Silero(weights.find('silero-vad', config.models)) or set audio.vad: webrtc."
+        )
+    return SileroJudge(silero)

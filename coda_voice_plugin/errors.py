@@ -1,0 +1,137 @@
+"""Everything that can go wrong on purpose, as one tree.
+
+::
+
+    VoiceError                       code "voice_error"
+    +-- ConfigError                  a setting is unknown, malformed or impossible
+    +-- PluginError                  a plugin failed to load, or broke its promise
+    |   +-- UnknownNameError         no strategy, STT, TTS or LLM of that name
+    +-- AudioError                   bytes or a file that are not usable sound
+    +-- WireError                    a message that the protocol does not allow
+    +-- EngineError                  an ear, a mouth or a mind failed
+    |   +-- EngineMissingError       its package is not installed: names the extra
+    |   +-- EngineTimeoutError       it missed its deadline
+    +-- WeightsError                 model files: unreachable, damaged, wrong hash
+    +-- StoreError                   the session store cannot be read or written
+    +-- BusyError                    all places are taken
+    +-- ServerError                  the door cannot open: port in use, bad address
+
+Each class has a stable ``code`` that clients may rely on; the message says what
+happened and what to do about it, in one line fit for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class VoiceError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    code: ClassVar[str] = "voice_error"
+
+
+class ConfigError(VoiceError):
+    """A setting is unknown, malformed or impossible; the message names its path."""
+
+    code = "config"
+
+
+class PluginError(VoiceError):
+    """A plugin failed to load or broke its promise; the message names the plugin."""
+
+    code = "plugin"
+
+
+class UnknownNameError(PluginError):
+    """The configured strategy or engine is not installed.
+
+    ``kind`` is "strategy", "stt", "tts" or "llm".
+    """
+
+    code = "unknown_name"
+
+    def __init__(self, kind: str, name: str, installed: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.installed = sorted(installed)
+        close = get_close_matches(name, self.installed, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        have = ", ".join(self.installed) or "none"
+        super().__init__(f"no {kind} named {name!r}.{hint} Installed: {have}.")
+
+
+class AudioError(VoiceError):
+    """Bytes or a file that cannot be used as sound."""
+
+    code = "audio"
+
+
+class WireError(VoiceError):
+    """A message that the protocol does not allow."""
+
+    code = "wire"
+
+
+class EngineError(VoiceError):
+    """An ear, a mouth or a mind failed. ``engine`` is its name."""
+
+    code = "engine"
+
+    def __init__(self, engine: str, message: str) -> None:
+        self.engine = engine
+        super().__init__(f"{engine}: {message}")
+
+
+class EngineMissingError(EngineError):
+    """The package behind an engine is not installed."""
+
+    code = "engine_missing"
+
+    def __init__(self, engine: str, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(
+            engine,
+            f"the package {package!r} is not installed; run "
+            f"`pip install 'coda-voice-plugin[{extra}]'`.",
+        )
+
+
+class EngineTimeoutError(EngineError):
+    """An engine missed its deadline."""
+
+    code = "engine_timeout"
+
+
+class WeightsError(VoiceError):
+    """A model file is unreachable, damaged, or not the one that was promised."""
+
+    code = "weights"
+
+
+class StoreError(VoiceError):
+    """The session store cannot be read or written."""
+
+    code = "store"
+
+
+class BusyError(VoiceError):
+    """All places are taken. ``capacity`` is how many there are."""
+
+    code = "busy"
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        super().__init__(
+            f"all {capacity} places are taken; try again when a call has ended, "
+            "or raise server.max_sessions."
+        )
+
+
+class ServerError(VoiceError):
+    """The server cannot open its door."""
+
+    code = "server"

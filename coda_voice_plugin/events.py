@@ -1,0 +1,351 @@
+"""The frozen words that all rooms speak.
+
+Sound is PCM16, mono, little endian, as ``bytes``. Positions count samples from
+the beginning of the stream they belong to: the microphone's for what is heard,
+the reply's for what is spoken. Seconds appear only where a person reads them.
+
+Three families:
+
+* what the ear reports to a strategy: :data:`Heard`;
+* what a client is told: :data:`ServerEvent`;
+* what a client may say: :data:`ClientEvent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+MIC_RATE = 16_000
+"""Hertz. Every strategy and recogniser gets the microphone at this rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFrame:
+    """A piece of sound: PCM16 mono little endian."""
+
+    pcm: bytes
+    rate: int = MIC_RATE
+    """Hertz"""
+    start: int = 0
+    """Position of the first sample in its stream."""
+
+    @property
+    def samples(self) -> int:
+        return len(self.pcm) // 2
+
+    @property
+    def end(self) -> int:
+        """Position just after the last sample."""
+        return self.start + self.samples
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word and where it sounds, in samples of its reply."""
+
+    text: str
+    start: int
+    end: int
+
+
+# What the ear reports to a strategy (positions: microphone samples at MIC_RATE).
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The user began to speak at ``at``."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The user's words so far. ``final`` ones do not change any more."""
+
+    text: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The user paused: perhaps the turn is over. A strategy may begin to think.
+
+    Followed by :class:`Resumed` (throw the work away) or :class:`Utterance`
+    (the turn is confirmed; its text equals the last pause's).
+    """
+
+    text: str
+    at: int
+    """End of the last speech sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The user went on speaking after a :class:`Pause`."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The user's speech is over at ``at``; an :class:`Utterance` follows if it was words."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One finished user turn, spoken or typed."""
+
+    text: str
+    start: int = 0
+    """First speech sample."""
+    end: int = 0
+    """Just after the last speech sample."""
+    typed: bool = False
+    moment: float = 0.0
+    """When the last speech sample arrived, on the event loop's clock."""
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    """Measured from ``moment``: ``endpoint`` (turn confirmed), ``stt`` (text ready)."""
+
+
+Heard = SpeechStarted | Transcript | Pause | Resumed | SpeechEnded | Utterance
+
+
+# One finished exchange.
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What was said and what was really heard, once it is over.
+
+    ``timings_ms`` are measured from the last speech sample of the user:
+    ``endpoint``, ``stt``, ``llm_first_token``, ``tts_first_audio``,
+    ``first_audio`` (the first audio byte leaves for the client).
+    """
+
+    index: int
+    user: str
+    assistant: str
+    """The words whose sound the listener heard to their end."""
+    generated: str
+    """All words that were written for this reply, heard or not."""
+    interrupted: bool = False
+    error: str | None = None
+    """Stable code of what broke this reply, if something did."""
+    typed: bool = False
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    strategy: str = ""
+    stt: str = ""
+    llm: str = ""
+    tts: str = ""
+    heard_ms: float = 0.0
+    """Length of the sound that the listener heard."""
+    spoken_ms: float = 0.0
+    """Length of the user's speech."""
+
+
+# What a client is told.
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """First event of a session."""
+
+    session: str
+    strategy: str
+    stt: str
+    tts: str
+    llm: str
+    input_rate: int
+    output_rate: int
+    """Hertz of every :class:`Speech` in this session."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeech:
+    """The user started (``active``) or stopped speaking."""
+
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UserText:
+    """Caption of the user's words; ``final`` settles them."""
+
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """What the assistant is doing now."""
+
+    state: Literal["listening", "thinking", "speaking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Words of a reply and the samples of that reply in which they sound."""
+
+    turn: int
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A frame of a reply. ``frame.start`` counts from the reply's first sample."""
+
+    turn: int
+    frame: AudioFrame
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnd:
+    """All sound of reply ``turn`` has been sent: ``samples`` in all."""
+
+    turn: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Reply ``turn`` was interrupted: throw away what is not yet played, and
+    report the final position."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """An exchange is over and stored."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something failed. ``fatal`` ones end the session."""
+
+    code: str
+    message: str
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Anything else a client or plugin may want to know: tools, modes, decisions."""
+
+    kind: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+ServerEvent = (
+    SessionReady
+    | UserSpeech
+    | UserText
+    | StateChanged
+    | Caption
+    | Speech
+    | SpeechEnd
+    | Flush
+    | TurnEnded
+    | Problem
+    | Notice
+)
+
+
+# What a client may say (sound arrives as AudioFrame).
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First message of a client: how it will send sound."""
+
+    rate: int = 48_000
+    """Hertz of the microphone frames that follow; 8000 to 96000."""
+    reports_playback: bool = False
+    """The client will send :class:`Played`; else playback is estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """``samples`` of reply ``turn`` have left the loudspeaker."""
+
+    turn: int
+    samples: int
+    final: bool = False
+    """It stopped there: the answer to :class:`Flush`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop speaking now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A user turn in writing."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TalkKey:
+    """Push-to-talk: the key went ``down`` or up."""
+
+    down: bool
+
+
+ClientEvent = Hello | AudioFrame | Played | Stop | Typed | TalkKey
+
+
+# What a mind reads and writes.
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line of a conversation as a language model reads it."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    name: str | None = None
+    """Name of the tool, for role "tool"."""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model asks for a tool."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that a model may call. ``parameters`` is a JSON schema object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    run: Callable[[Mapping[str, Any]], Awaitable[str]]
+    """Does it, and returns in words what came of it; may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakingStyle:
+    """How a reply should sound; engines use what they can."""
+
+    pace: float = 1.0
+    """1.0 is the voice's own speed; 0.5 to 2.0."""
+    voice: str | None = None
+    guidance: str | None = None
+    """A sentence for the mind: warmth, length, manner."""

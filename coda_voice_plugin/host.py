@@ -1,0 +1,223 @@
+"""What one process shares: settings, plugins, opened engines, the store, places."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from . import weights
+from .audio import Floats, Silero, SmartTurn
+from .config import VoiceConfig, merge_live
+from .engine import Engine, LanguageModel, ModelThread, SpeechToText, TextToSpeech
+from .errors import BusyError, PluginError, WeightsError
+from .plugins import Plugins, load_plugins
+from .session.store import Store, default_path, open_store
+from .strategy import Strategy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Models that every call's ear shares; None where the settings switch one off."""
+
+    silero: Silero | None
+    smart_turn: SmartTurn | None
+    thread: ModelThread
+    """Where the acoustic turn model runs."""
+
+    async def turn_probability(self, samples: Floats) -> float | None:
+        """Probability that the speech ending here is a whole turn."""
+        if self.smart_turn is None:
+            return None
+        return await self.thread.run(self.smart_turn.probability, samples)
+
+
+class Host:
+    """One running voice: the object that strategies and calls find everything in."""
+
+    def __init__(
+        self,
+        config: VoiceConfig,
+        plugins: Plugins,
+        strategy: Strategy,
+        engines: dict[str, Engine],
+        hearing: Hearing | None,
+        store: Store,
+    ) -> None:
+        self.config = config
+        """Settings for calls that begin now."""
+        self.plugins = plugins
+        self.strategy = strategy
+        self.store = store
+        self.calls = 0
+        """Calls that go on now."""
+        self._engines = engines
+        self._hearing = hearing
+
+    @property
+    def stt(self) -> SpeechToText:
+        return cast("SpeechToText", self._engine("stt"))
+
+    @property
+    def tts(self) -> TextToSpeech:
+        return cast("TextToSpeech", self._engine("tts"))
+
+    @property
+    def llm(self) -> LanguageModel:
+        return cast("LanguageModel", self._engine("llm"))
+
+    @property
+    def hearing(self) -> Hearing:
+        if self._hearing is None:
+            raise self._undeclared("stt")
+        return self._hearing
+
+    @property
+    def capacity(self) -> int:
+        """Calls that can go on at once."""
+        most = self.config.server.max_sessions
+        own = self.strategy.max_calls
+        return most if own is None else min(most, own)
+
+    def label(self, kind: str) -> str:
+        """Name of the opened engine with its model, or "" when the strategy needs none."""
+        engine = self._engines.get(kind)
+        return engine.label if engine else ""
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Hold one place while the block runs; raises BusyError when all are taken."""
+        if self.calls >= self.capacity:
+            raise BusyError(self.capacity)
+        self.calls += 1
+        try:
+            yield
+        finally:
+            self.calls -= 1
+
+    def reload(self, config: VoiceConfig) -> None:
+        """Use for new calls what ``config`` changes and can be changed live."""
+        self.config = merge_live(self.config, config)
+
+    def _engine(self, kind: str) -> Engine:
+        try:
+            return self._engines[kind]
+        except KeyError:
+            raise self._undeclared(kind) from None
+
+    def _undeclared(self, kind: str) -> PluginError:
+        name = self.strategy.name
+        return PluginError(f"strategy {name!r} uses {kind} but its `needs` does not list it.")
+
+
+def make_engines(config: VoiceConfig, plugins: Plugins) -> dict[str, Engine]:
+    """The engines that the configured strategy needs, not yet opened.
+
+    Raises UnknownNameError for a strategy or engine that is not installed.
+    """
+    strategy = plugins.strategy(config.strategy)
+    names = {"stt": config.stt, "tts": config.tts, "llm": config.llm}
+    return {kind: plugins.engine(kind, names[kind])(config) for kind in strategy.needs}
+
+
+async def needed_weights(config: VoiceConfig, plugins: Plugins) -> list[Sequence[str]]:
+    """Model files the configuration needs: one item a need, alternatives inside."""
+    needs: list[Sequence[str]] = []
+    engines = make_engines(config, plugins)
+    if "stt" in engines:
+        if config.audio.vad_enabled and config.audio.vad == "silero":
+            needs.append(("silero-vad",))
+        if config.turn.acoustic_hint:
+            needs.append(("smart-turn",))
+    for engine in engines.values():
+        needs.extend(await engine.weights())
+    return needs
+
+
+async def provision(
+    config: VoiceConfig, plugins: Plugins, progress: weights.Progress | None = None
+) -> list[Path]:
+    """Fetch the model files that are missing; raises WeightsError.
+
+    Where a need has alternatives, the next is tried when one cannot be had.
+    """
+    thread = ModelThread("fetch")
+    try:
+        return [
+            await _first_to_be_had(alternatives, config, thread, progress)
+            for alternatives in await needed_weights(config, plugins)
+        ]
+    finally:
+        thread.close()
+
+
+async def _first_to_be_had(
+    alternatives: Sequence[str],
+    config: VoiceConfig,
+    thread: ModelThread,
+    progress: weights.Progress | None,
+) -> Path:
+    failures: list[WeightsError] = []
+    for name in alternatives:
+        try:
+            return await thread.run(weights.fetch, name, config.models, progress)
+        except WeightsError as error:
+            failures.append(error)
+            logger.warning("%s", error)
+    raise WeightsError("; ".join(str(error) for error in failures)) from failures[0]
+
+
+@asynccontextmanager
+async def _open_hearing(config: VoiceConfig) -> AsyncIterator[Hearing]:
+    thread = ModelThread("turn")
+    try:
+        silero = smart_turn = None
+        if config.audio.vad_enabled and config.audio.vad == "silero":
+            silero = await thread.run(
+                lambda: Silero(weights.find("silero-vad", config.models)),
+            )
+        if config.turn.acoustic_hint:
+            smart_turn = await thread.run(
+                lambda: SmartTurn(weights.find("smart-turn", config.models)),
+            )
+        yield Hearing(silero, smart_turn, thread)
+    finally:
+        thread.close()
+
+
+@asynccontextmanager
+async def open_host(
+    config: VoiceConfig,
+    plugins: Plugins | None = None,
+    *,
+    progress: weights.Progress | None = None,
+) -> AsyncIterator[Host]:
+    """Load plugins, engines and strategy; everything is freed when the block ends.
+
+    With ``progress`` missing weights are fetched first; without it they are an
+    error that names the command. Raises PluginError, EngineError, WeightsError,
+    StoreError, each with the remedy in one line.
+    """
+    if plugins is None:
+        plugins = await asyncio.to_thread(load_plugins, config.plugins.disabled)
+    strategy = plugins.strategy(config.strategy)()
+    engines = make_engines(config, plugins)
+    if progress is not None:
+        await provision(config, plugins, progress)
+    async with AsyncExitStack() as stack:
+        path = Path(config.store.path) if config.store.path else default_path()
+        store = await stack.enter_async_context(open_store(path, enabled=config.store.enabled))
+        for engine in engines.values():
+            await stack.enter_async_context(engine.open())
+        hearing = None
+        if "stt" in engines:
+            hearing = await stack.enter_async_context(_open_hearing(config))
+        host = Host(config, plugins, strategy, engines, hearing, store)
+        await stack.enter_async_context(strategy.open(host))
+        yield host

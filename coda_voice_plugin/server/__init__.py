@@ -1,0 +1,6 @@
+"""The door for browsers and programs: one aiohttp application, one port."""
+
+from .app import make_app
+from .serving import serve
+
+__all__ = ["make_app", "serve"]

@@ -1,0 +1,292 @@
+"""Writes down what the user says: voice activity in, words and turns out.
+
+The audio room decides by samples when somebody speaks and when a pause is long
+enough; this room asks the recogniser, judges by its words and by the melody how
+long to wait, and tells the strategy. Sound is taken in synchronously and cheaply;
+the only loop, :meth:`Ear.run`, serves the recogniser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+
+import numpy as np
+
+from ..audio import (
+    AudioProcessor,
+    Began,
+    Continued,
+    Ended,
+    Floats,
+    Lasted,
+    Paused,
+    Sound,
+    Voice,
+    patience,
+    sentence_hint,
+)
+from ..config import TurnSettings
+from ..engine import Recognition, SpeechToText
+from ..errors import EngineError, VoiceError
+from ..events import (
+    MIC_RATE,
+    AudioFrame,
+    Heard,
+    Pause,
+    Resumed,
+    SpeechEnded,
+    SpeechStarted,
+    Transcript,
+    Utterance,
+)
+from .clock import ArrivalClock
+
+TurnProbability = Callable[[Floats], Awaitable[float | None]]
+
+MAX_OPEN = 8
+"""Utterances that wait for the recogniser; more means that it does not keep up."""
+MELODY_S = 8.0
+"""The acoustic turn model hears this much of the end."""
+
+
+class Hearing:
+    """One utterance while it is being heard."""
+
+    def __init__(self, began: Began, recognition: Recognition) -> None:
+        self.start = began.at
+        self.recognition = recognition
+        self.epoch = 0  # counts pauses and resumptions: work for an older one is stale
+        self.paused_at: int | None = None
+        self.ended: Ended | None = None
+        self.ended_time = 0.0
+        self.judged = -1  # epoch whose words are known
+        self.text = ""
+        self.text_time = 0.0
+        self.pause_told = False
+        self.partial_due = False
+        self.unpublished = 0  # samples since the last partial
+        self._tail: deque[Floats] = deque()
+        self._tail_samples = 0
+        self.accept(began.pre_roll)
+
+    def accept(self, samples: Floats) -> None:
+        self.recognition.accept(samples)
+        self.unpublished += len(samples)
+        self._tail.append(samples)
+        self._tail_samples += len(samples)
+        while self._tail_samples - len(self._tail[0]) >= MELODY_S * MIC_RATE:
+            self._tail_samples -= len(self._tail.popleft())
+
+    @property
+    def tail(self) -> Floats:
+        """The last seconds, for the acoustic turn model."""
+        return np.concatenate(tuple(self._tail))
+
+    @property
+    def needs_words(self) -> bool:
+        waiting = self.paused_at is not None or self.ended is not None
+        return waiting and self.judged != self.epoch
+
+
+class Ear:
+    """The ear of one call.
+
+    ``tell`` gets what is heard, in order; ``interrupted`` is called when the user's
+    speech has lasted long enough to count as an interruption; ``failed`` gets errors
+    of the recogniser, after which the utterance is lost and the next one is heard.
+    """
+
+    def __init__(
+        self,
+        processor: AudioProcessor,
+        stt: SpeechToText,
+        turn_probability: TurnProbability,
+        settings: TurnSettings,
+        clock: ArrivalClock,
+    ) -> None:
+        self._processor = processor
+        self._stt = stt
+        self._turn_probability = turn_probability
+        self._settings = settings
+        self._clock = clock
+        self._open: Hearing | None = None
+        self._hearings: deque[Hearing] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self.tell: Callable[[Heard], None] = lambda heard: None
+        self.interrupted: Callable[[], None] = lambda: None
+        self.failed: Callable[[VoiceError], None] = lambda error: None
+        self.unanswered = ""
+        """Words of the user whose answer was cut before it was heard: they belong to
+        the utterance that cut it."""
+
+    # Sound in: synchronous, per frame.
+
+    def take(self, sounds: Iterable[Sound]) -> None:
+        """Take what the front end made of the latest sound."""
+        for sound in sounds:
+            match sound:
+                case AudioFrame():
+                    pass
+                case Voice(samples):
+                    if self._open is not None:
+                        self._grow(self._open, samples)
+                case _:
+                    self._turn(sound)
+
+    @property
+    def idle(self) -> bool:
+        """No utterance is open, and none waits for its words."""
+        return not self._hearings
+
+    @property
+    def busy(self) -> bool:
+        """The recogniser is asked for words that decide something."""
+        return any(each.needs_words or each.ended for each in self._hearings)
+
+    def close(self) -> None:
+        """No more sound: return from :meth:`run` when all is written down."""
+        self._closing = True
+        self._wake.set()
+
+    def _grow(self, hearing: Hearing, samples: Floats) -> None:
+        hearing.accept(samples)
+        if hearing.unpublished >= self._settings.partial_ms * MIC_RATE // 1000:
+            hearing.unpublished = 0
+            hearing.partial_due = True
+            self._wake.set()
+
+    def _turn(self, sound: Sound) -> None:
+        if isinstance(sound, Began):
+            if len(self._hearings) >= MAX_OPEN:
+                self.failed(EngineError(self._stt.label, "does not keep up with the speech."))
+                self._hearings.popleft().recognition.close()
+            self._open = Hearing(sound, self._stt.listen())
+            self._hearings.append(self._open)
+            self.tell(SpeechStarted(sound.at))
+            return
+        hearing = self._open
+        if hearing is None:
+            return
+        match sound:
+            case Lasted():
+                self.interrupted()
+            case Paused(at):
+                hearing.epoch += 1
+                hearing.paused_at = at
+                self._wake.set()
+            case Continued(at):
+                hearing.epoch += 1
+                hearing.paused_at = None
+                if hearing.pause_told:
+                    hearing.pause_told = False
+                    self.tell(Resumed(at))
+            case Ended():
+                hearing.ended = sound
+                hearing.ended_time = asyncio.get_running_loop().time()
+                self._open = None
+                self._wake.set()
+                self.tell(SpeechEnded(sound.end))
+
+    # Words out: the loop that serves the recogniser.
+
+    async def run(self) -> None:
+        """Serve until :meth:`close`, one utterance after the other."""
+        while True:
+            self._wake.clear()
+            while self._hearings and await self._serve(self._hearings[0]):
+                pass
+            if self._closing and not self._hearings:
+                return
+            await self._wake.wait()
+
+    async def _serve(self, hearing: Hearing) -> bool:
+        """Do the most urgent work for ``hearing``; False when there is none now."""
+        try:
+            if hearing.needs_words:
+                await self._judge(hearing)
+            elif hearing.partial_due and hearing.ended is None:
+                await self._caption(hearing)
+            elif hearing.ended is None:
+                return False
+        except EngineError as error:
+            self.failed(error)
+            self._forget(hearing)
+            return True
+        if hearing.ended is not None and hearing.judged == hearing.epoch:
+            self._finish(hearing, hearing.ended)
+        return True
+
+    async def _caption(self, hearing: Hearing) -> None:
+        hearing.partial_due = False
+        epoch = hearing.epoch
+        text = await hearing.recognition.text(final=False)
+        if text and hearing.epoch == epoch and hearing.ended is None:
+            self.tell(Transcript(self._whole(text)))
+
+    async def _judge(self, hearing: Hearing) -> None:
+        """Ask for the words at a pause, and decide how long this pause may be."""
+        epoch = hearing.epoch
+        hearing.partial_due = False
+        async with asyncio.TaskGroup() as tasks:
+            melody = tasks.create_task(self._melody(hearing))
+            words = tasks.create_task(_text_or_error(hearing.recognition))
+        found = words.result()
+        if isinstance(found, EngineError):
+            raise found
+        if hearing.epoch != epoch:
+            return  # the user went on speaking meanwhile
+        hearing.judged = epoch
+        hearing.text = found
+        hearing.text_time = asyncio.get_running_loop().time()
+        if hearing.ended is not None:
+            return
+        if found:
+            hearing.pause_told = True
+            assert hearing.paused_at is not None
+            self.tell(Transcript(self._whole(found)))
+            self.tell(Pause(self._whole(found), hearing.paused_at))
+        hint = sentence_hint(found) if self._settings.text_hint else "unsure"
+        self.take(self._processor.set_patience(patience(self._settings, hint, melody.result())))
+
+    async def _melody(self, hearing: Hearing) -> float | None:
+        if hearing.ended is not None:
+            return None
+        return await self._turn_probability(hearing.tail)
+
+    def _finish(self, hearing: Hearing, ended: Ended) -> None:
+        self._forget(hearing)
+        text = self._whole(hearing.text)
+        self.unanswered = ""
+        if not text:
+            return
+        moment = self._clock.when(ended.end)
+        times = {"endpoint": hearing.ended_time, "stt": hearing.text_time}
+        self.tell(
+            Utterance(
+                text,
+                ended.start,
+                ended.end,
+                moment=moment,
+                timings_ms={name: round(1000 * (at - moment), 1) for name, at in times.items()},
+            )
+        )
+
+    def _forget(self, hearing: Hearing) -> None:
+        self._hearings.remove(hearing)
+        hearing.recognition.close()
+        if self._open is hearing:
+            self._open = None
+
+    def _whole(self, text: str) -> str:
+        return " ".join(filter(None, (self.unanswered, text)))
+
+
+async def _text_or_error(recognition: Recognition) -> str | EngineError:
+    """The final words; an engine's error as a value, to keep it out of the task group."""
+    try:
+        return await recognition.text(final=True)
+    except EngineError as error:
+        return error

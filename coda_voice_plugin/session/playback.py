@@ -1,0 +1,81 @@
+"""What of a reply has been played: the truth about who heard what.
+
+Sent sound is not heard sound. Where the client reports its loudspeaker's
+position, that is believed; else the position is estimated from when frames were
+sent: a listener plays them one after the other, and waits where we were late.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from ..events import Word
+
+
+class Playback:
+    """Counts the samples of one reply: sent, played, and the words among them.
+
+    Times are the event loop's, in seconds; positions are samples of the reply.
+    """
+
+    def __init__(self, rate: int, *, reported: bool) -> None:
+        self.rate = rate
+        self.sent = 0
+        self.words: list[Word] = []
+        self.until = 0.0
+        """When a listener without delay has played all that was sent."""
+        self._reported: int | None = 0 if reported else None
+
+    def send(self, samples: int, now: float) -> None:
+        """``samples`` more left for the client at ``now``."""
+        self.until = max(self.until, now) + samples / self.rate
+        self.sent += samples
+
+    def stop(self, now: float) -> None:
+        """The listener was told to stop at ``now``: nothing after it is heard."""
+        if self._reported is None:
+            self.sent = self.position(now)
+        self.until = now
+
+    def report(self, samples: int) -> None:
+        """The client says that ``samples`` of this reply have been played."""
+        if self._reported is not None:
+            self._reported = max(self._reported, min(samples, self.sent))
+
+    def ahead(self, now: float) -> float:
+        """Seconds of sent sound that a listener without delay has not played yet."""
+        return max(0.0, self.until - now)
+
+    def position(self, now: float) -> int:
+        """Samples that have been heard."""
+        if self._reported is not None:
+            return self._reported
+        return max(0, self.sent - round(self.ahead(now) * self.rate))
+
+    def heard(self, now: float) -> str:
+        """The words whose sound was played to its end."""
+        return words_until(self.words, self.position(now))
+
+
+def words_until(words: Sequence[Word], position: int) -> str:
+    """The words that end at or before ``position``, as text."""
+    count = bisect_right(words, position, key=lambda word: word.end)
+    return " ".join(word.text for word in words[:count])
+
+
+def spread_words(text: str, start: int, samples: int) -> tuple[Word, ...]:
+    """Estimate where each word of ``text`` sounds within ``samples`` from ``start``.
+
+    Time is shared out by letters, plus one for the gap between words: good to
+    about a word for synthesized clauses; engines that know better say so.
+    """
+    tokens = text.split()
+    weight = sum(len(token) + 1 for token in tokens)
+    words = []
+    passed = 0
+    for token in tokens:
+        begin = start + samples * passed // weight
+        passed += len(token) + 1
+        words.append(Word(token, begin, start + samples * passed // weight))
+    return tuple(words)

@@ -1,0 +1,287 @@
+"""One answer: a mouth that can be cut off, and that knows what was heard.
+
+A reply is *drafted* (written and synthesized, not heard), *released* (its turn
+has come), and *over*: played to its end, or interrupted. It is a cancel scope: an
+interruption ends its ``async with`` block early and leaves the strategy running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..audio import Resampler, to_pcm
+from ..errors import VoiceError
+from ..events import AudioFrame, SpeakingStyle, Turn, Utterance, Word
+from .clauses import ClauseSplitter
+from .playback import Playback, spread_words
+
+if TYPE_CHECKING:
+    from .call import Call
+
+BUFFER_S = 10.0
+"""Speech kept ready beyond what was sent; then :meth:`Reply.play` waits."""
+FINAL_REPORT_S = 0.25
+"""How long an interrupted client may take to say where it stopped."""
+
+
+class Reply:
+    """An answer in the making. Made by ``call.reply()`` or ``call.draft()``."""
+
+    def __init__(self, call: Call, utterance: Utterance | None) -> None:
+        self._call = call
+        self.utterance = utterance
+        self.turn = 0
+        """Its number; 0 until released."""
+        self.style = SpeakingStyle()
+        self.generated = ""
+        self.error: str | None = None
+        self.interrupted = False
+        self.stopped = False
+        """The user pressed stop: the turn is over, not merely talked over."""
+        self.written = False
+        """Nothing more will be added."""
+        self.end_sent = False
+        self.reported = call.reports_playback
+        self.playback = Playback(call.output_rate, reported=self.reported)
+        self.closed = asyncio.Event()
+        self._chunks: deque[memoryview] = deque()
+        self._total = 0  # samples given to play()
+        self._captioned = 0  # words already sent as captions
+        self._marks: dict[str, float] = {}
+        self._room = asyncio.Event()
+        self._over = asyncio.Event()
+        self._released = asyncio.Event()
+        self._report = asyncio.Event()
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._cancel_sent = False
+
+    # What a strategy uses.
+
+    async def __aenter__(self) -> Reply:
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._cancelling = self._task.cancelling()
+        if self.interrupted:
+            self._cancel_body()  # cut before it began: the block ends at its first await
+        elif self.utterance is not None and not self.is_released:
+            await self.release(self.utterance)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        task, self._task = self._task, None
+        assert task is not None
+        ours = self._cancel_sent and task.uncancel() <= self._cancelling
+        handled = error is None or (ours and isinstance(error, asyncio.CancelledError))
+        failure = _engine_failure(error)
+        if failure is not None:
+            self.error = failure.code
+            self._call.report(failure)
+            handled = True
+        self.written = True
+        try:
+            if handled and self._needs_listener():
+                self._call.speaker.nudge()
+                await self._over.wait()
+                await self._final_report()
+        finally:
+            self._close()
+        return handled
+
+    async def release(self, utterance: Utterance) -> None:
+        """The turn is confirmed: let what was drafted be heard, and what follows."""
+        await self._call.take_floor(self, utterance)
+
+    async def confirmed(self) -> None:
+        """Wait until released: before doing what cannot be undone."""
+        await self._released.wait()
+
+    @property
+    def is_released(self) -> bool:
+        return self._released.is_set()
+
+    async def say(self, text: str) -> None:
+        """Speak ``text`` (a clause or a few sentences). Returns when it is queued.
+
+        Raises EngineError; inside the block that ends the reply, not the call.
+        """
+        if not text.strip():
+            return
+        tts = self._call.host.tts
+        begin = self._total
+        words: tuple[Word, ...] = ()
+        resample = Resampler(tts.sample_rate, self._call.output_rate)
+        scale = self._call.output_rate / tts.sample_rate
+        async with aclosing(tts.synthesize(text, self.style)) as pieces:
+            async for piece in pieces:
+                self.mark("tts_first_audio")
+                words += tuple(_scaled(word, scale, self._total) for word in piece.words)
+                await self.play(to_pcm(resample.push(piece.samples)))
+        await self.play(to_pcm(resample.finish()))
+        self._add_words(words or spread_words(text, begin, self._total - begin))
+
+    async def stream(self, pieces: AsyncGenerator[str, None]) -> None:
+        """Speak text as it is written: each clause as soon as it is whole.
+
+        Closes ``pieces`` in the end, so an interruption stops who writes them.
+        """
+        splitter = ClauseSplitter()
+        async with aclosing(pieces):
+            async for piece in pieces:
+                self.mark("llm_first_token")
+                self.generated += piece
+                for clause in splitter.push(piece):
+                    await self.say(clause)
+        for clause in splitter.finish():
+            await self.say(clause)
+
+    async def play(self, sound: bytes | AudioFrame, words: tuple[Word, ...] = ()) -> None:
+        """Queue raw sound (PCM16 mono at ``call.output_rate``); waits while
+        :data:`BUFFER_S` are ready. ``words`` count from its first sample."""
+        pcm = sound.pcm if isinstance(sound, AudioFrame) else sound
+        if not pcm:
+            return
+        while self._total - self.playback.sent > BUFFER_S * self._call.output_rate:
+            self._room.clear()
+            await self._room.wait()
+        self._add_words(tuple(_scaled(word, 1.0, self._total) for word in words))
+        self._chunks.append(memoryview(pcm))
+        self._total += len(pcm) // 2
+        self._call.speaker.nudge()
+
+    def mark(self, name: str) -> None:
+        """Note when ``name`` happened first, for the turn's timings."""
+        self._marks.setdefault(name, asyncio.get_running_loop().time())
+
+    def cut(self, *, stopped: bool = False) -> None:
+        """Interrupt: the block ends, nothing more is heard. Does nothing when over."""
+        if self._over.is_set() or self.interrupted or self.closed.is_set():
+            return
+        self.interrupted = True
+        self.stopped = stopped
+        # freeze the estimate: what was sent ahead is flushed at the client
+        now = asyncio.get_running_loop().time()
+        self.playback.stop(now)
+        self._chunks.clear()
+        if self.is_released:
+            self._call.speaker.flush(self)
+        self._over.set()
+        if self._task is not None:
+            self._cancel_body()
+
+    # What the speaker and the call use.
+
+    @property
+    def has_audio(self) -> bool:
+        return bool(self._chunks)
+
+    def take(self, most: int) -> AudioFrame:
+        """The next frame to send: at most ``most`` bytes."""
+        head = self._chunks[0]
+        if len(head) > most:
+            self._chunks[0] = head[most:]
+        else:
+            self._chunks.popleft()
+        self._room.set()
+        return AudioFrame(bytes(head[:most]), self._call.output_rate, self.playback.sent)
+
+    def words_before(self, position: int) -> tuple[Word, ...]:
+        """Words not captioned yet that begin before ``position``."""
+        words = self.playback.words
+        begin = self._captioned
+        while self._captioned < len(words) and words[self._captioned].start < position:
+            self._captioned += 1
+        return tuple(words[begin : self._captioned])
+
+    def finish(self) -> None:
+        """It has been played to its end."""
+        self._over.set()
+
+    def played(self, samples: int, *, final: bool) -> None:
+        """The client reports its position; ``final`` in answer to a flush."""
+        self.playback.report(samples)
+        if final:
+            self._report.set()
+        self._call.speaker.nudge()
+
+    def began(self, turn: int, utterance: Utterance) -> None:
+        """It has the floor now, as number ``turn``."""
+        self.turn = turn
+        self.utterance = utterance
+        self._released.set()
+
+    def summary(self, origin: float) -> Turn:
+        """What came of it; ``origin`` is when the user's last speech sample arrived."""
+        assert self.utterance is not None
+        now = asyncio.get_running_loop().time()
+        timings = dict(self.utterance.timings_ms)
+        timings.update({name: round(1000 * (at - origin), 1) for name, at in self._marks.items()})
+        names = self._call.names
+        return Turn(
+            index=self.turn,
+            user=self.utterance.text,
+            assistant=self.playback.heard(now),
+            generated=self.generated or " ".join(word.text for word in self.playback.words),
+            interrupted=self.interrupted,
+            error=self.error,
+            typed=self.utterance.typed,
+            timings_ms=timings,
+            heard_ms=round(1000 * self.playback.position(now) / self.playback.rate, 1),
+            spoken_ms=round((self.utterance.end - self.utterance.start) / 16, 1),
+            **names,
+        )
+
+    def _needs_listener(self) -> bool:
+        return self.is_released or not self.interrupted
+
+    async def _final_report(self) -> None:
+        if self.interrupted and self.reported and self.playback.sent:
+            try:
+                async with asyncio.timeout(FINAL_REPORT_S):
+                    await self._report.wait()
+            except TimeoutError:
+                pass  # then the last position that was reported stands
+
+    def abandon(self) -> None:
+        """The call is over: whatever state it is in, end it and record what was heard."""
+        self._close()
+
+    def _close(self) -> None:
+        if not self._over.is_set():
+            self.cut()  # hung up, or a bug in the block: nothing more may be heard
+        if not self.closed.is_set():
+            self.closed.set()
+            if self.is_released:
+                self._call.close_turn(self)
+
+    def _cancel_body(self) -> None:
+        if self._task is not None and not self._cancel_sent:
+            self._cancel_sent = True
+            self._task.cancel()
+
+    def _add_words(self, words: tuple[Word, ...]) -> None:
+        self.playback.words.extend(words)
+
+
+def _engine_failure(error: BaseException | None) -> VoiceError | None:
+    """The typed error that ended a block, also out of the block's own task group."""
+    if isinstance(error, VoiceError):
+        return error
+    if isinstance(error, ExceptionGroup):
+        inner = [_engine_failure(each) for each in error.exceptions]
+        return inner[0] if all(inner) else None
+    return None
+
+
+def _scaled(word: Word, scale: float, offset: int) -> Word:
+    return Word(word.text, offset + round(word.start * scale), offset + round(word.end * scale))

@@ -1,0 +1,290 @@
+"""Owns the tasks of one conversation; none of them outlives :meth:`Session.run`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..audio import AudioProcessor, Sound
+from ..config import VoiceConfig
+from ..errors import StoreError, VoiceError
+from ..events import (
+    AudioFrame,
+    ClientEvent,
+    Heard,
+    Hello,
+    Played,
+    ServerEvent,
+    SessionReady,
+    Speech,
+    SpeechEnded,
+    SpeechStarted,
+    Stop,
+    TalkKey,
+    Transcript,
+    Typed,
+    UserSpeech,
+    UserText,
+    Utterance,
+)
+from .call import Call
+from .clock import ArrivalClock
+from .ear import Ear
+from .scribe import Scribe
+from .speaker import LEAD_S, Speaker
+
+if TYPE_CHECKING:
+    from ..host import Host
+
+logger = logging.getLogger(__name__)
+
+CLOSING_S = 5.0
+"""How long storing and telling may take after the call is over."""
+
+
+class Session:
+    """One conversation: sound and messages in by :meth:`receive`, events out by ``send``.
+
+    ``send`` is called by one task, one event at a time; if it raises, the session
+    ends with that error. ``front`` replaces the front end that the settings ask for;
+    without ``paced`` speech is sent as soon as it exists, for clients that only record.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        send: Callable[[ServerEvent], Awaitable[None]],
+        hello: Hello | None = None,
+        session_id: str | None = None,
+        *,
+        front: AudioProcessor | None = None,
+        paced: bool = True,
+    ) -> None:
+        hello = hello or Hello()
+        config = host.config
+        self.id = session_id or secrets.token_hex(8)
+        self.host = host
+        self._config = config
+        self._clock = ArrivalClock()
+        self._send = send
+        echoes = config.audio.echo_cancellation
+        self._speaker = Speaker(
+            self._send_far if echoes else send,
+            config.audio.chunk_size,
+            LEAD_S if paced else inf,
+        )
+        self.call = Call(
+            host,
+            config,
+            self.id,
+            self._speaker,
+            reports_playback=hello.reports_playback,
+            record=lambda turn: self._scribe.record(turn),
+        )
+        self._scribe = Scribe(self.call)
+        listens = "stt" in host.strategy.needs
+        self._processor = front or AudioProcessor(
+            config if listens else _deaf(config),
+            input_rate=hello.rate,
+            far_rate=config.audio.sample_rate,
+            silero=host.hearing.silero if listens else None,
+        )
+        self._ear = self._make_ear() if listens else None
+        self._closed = False
+        self._speaker.post(self._ready(hello))
+
+    def receive(self, event: ClientEvent) -> None:
+        """Take what the client sent. Never waits; after :meth:`close` only positions count."""
+        if self._closed and not isinstance(event, Played):
+            return
+        match event:
+            case AudioFrame(pcm):
+                self._listen(pcm)
+            case Played():
+                self.call.played(event)
+            case Stop():
+                self.call.interrupt(stopped=True)
+            case Typed(text):
+                self._typed(text)
+            case TalkKey(down):
+                if down:
+                    self._barge_in()
+                self._take(self._processor.talk_key(down))
+            case Hello():
+                raise VoiceError("hello was said already; it opens a session.")
+
+    def close(self) -> None:
+        """The caller hung up: what was said is written down, and the session ends."""
+        if not self._closed:
+            self._closed = True
+            self._take(self._processor.finish())
+            if self._ear is not None:
+                self._ear.close()
+            else:
+                self.call.hang_up()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being heard, written down or answered."""
+        return not self.call.speaking and (self._ear is None or self._ear.idle)
+
+    @property
+    def busy(self) -> bool:
+        """Speaking, or writing down a pause: a source that need not be live can wait."""
+        return self.call.speaking or (self._ear is not None and self._ear.busy)
+
+    async def run(self) -> None:
+        """Serve until :meth:`close`; raise what broke, if anything did.
+
+        Cancelling it hangs up at once. Either way turns that were finished are
+        stored and the plugins are told before it returns.
+        """
+        error: BaseException | None = None
+        try:
+            async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as keeping:
+                keeping.create_task(self._scribe.run(), name="scribe")
+                try:
+                    await self._begin()
+                    await self._serve()
+                except BaseException as broke:  # noqa: BLE001 - raised below, when all is kept
+                    error = broke
+                self._closed = True
+                self.call.finish()
+                deadline.reschedule(asyncio.get_running_loop().time() + CLOSING_S)
+                await self._end(error)
+        except TimeoutError:
+            logger.error("session %s: closing took more than %g s", self.id, CLOSING_S)
+        if error is not None:
+            raise error
+
+    async def _begin(self) -> None:
+        host = self.host
+        try:
+            await host.store.begin(self.id, **self.call.names)
+        except StoreError as unstored:
+            self.call.report(unstored)  # a full disk must not silence the voice
+        if host.plugins.listens("event_sent") and self._config.websocket_events_enabled:
+            self._speaker.observers.append(self._scribe.observe)
+        await host.plugins.tell("session_started", call=self.call)
+
+    async def _serve(self) -> None:
+        try:
+            # the speaker outlives the others: what they say last is still sent
+            async with asyncio.TaskGroup() as outer:
+                outer.create_task(self._speaker.run(), name="speaker")
+                async with asyncio.TaskGroup() as inner:
+                    if self._ear is not None:
+                        inner.create_task(self._hear(self._ear), name="ear")
+                    await self.host.strategy.converse(self.call)
+                    self._closed = True
+                    if self._ear is not None:
+                        self._ear.close()
+                await self._scribe.kept()
+                self._speaker.close()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+    async def _hear(self, ear: Ear) -> None:
+        await ear.run()
+        self.call.hang_up()
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Let the scribe finish, and note the end."""
+        self._scribe.close()
+        await self._scribe.kept()
+        await self.host.plugins.tell("session_ended", call=self.call, error=error)
+        try:
+            await self.host.store.end(self.id, type(error).__name__ if error else "ended")
+        except StoreError as unstored:
+            logger.error("session %s: its end is not stored: %s", self.id, unstored)
+
+    async def _send_far(self, event: ServerEvent) -> None:
+        """Send, and let the echo canceller know what the loudspeaker will play."""
+        if isinstance(event, Speech):
+            self._processor.far(event.frame.pcm)
+        await self._send(event)
+
+    def _make_ear(self) -> Ear:
+        host = self.host
+        ear = Ear(
+            self._processor,
+            host.stt,
+            host.hearing.turn_probability,
+            self._config.turn,
+            self._clock,
+        )
+        ear.tell = self._heard
+        ear.interrupted = self._barge_in
+        ear.failed = self.call.report
+        self.call.on_unheard = self._unheard
+        return ear
+
+    def _listen(self, pcm: bytes) -> None:
+        if self._config.conversation_mode == "turn_based" and self.call.speaking:
+            pcm = bytes(len(pcm))  # not the user's turn; time goes on
+        sounds = self._processor.push(pcm)
+        self._clock.arrived(self._processor.position, asyncio.get_running_loop().time())
+        self._take(sounds)
+
+    def _take(self, sounds: list[Sound]) -> None:
+        for sound in sounds:
+            if isinstance(sound, AudioFrame):
+                self.call.mic.put(sound)
+        if self._ear is not None:
+            self._ear.take(sounds)
+
+    def _heard(self, heard: Heard) -> None:
+        post = self._speaker.post
+        match heard:
+            case SpeechStarted():
+                post(UserSpeech(True))
+            case Transcript(text, final):
+                post(UserText(text, final))
+            case SpeechEnded():
+                post(UserSpeech(False))
+            case Utterance(text):
+                post(UserText(text, True))
+        self.call.heard(heard)
+
+    def _barge_in(self) -> None:
+        self.call.interrupt()
+
+    def _unheard(self, text: str) -> None:
+        if self._ear is not None:
+            self._ear.unanswered = text
+
+    def _typed(self, text: str) -> None:
+        text = text.strip()
+        if not text:
+            return
+        self.call.interrupt(stopped=True)
+        position = self._processor.position
+        now = asyncio.get_running_loop().time()
+        self._heard(Utterance(text, position, position, typed=True, moment=now))
+
+    def _ready(self, hello: Hello) -> SessionReady:
+        names = self.call.names
+        return SessionReady(
+            session=self.id,
+            input_rate=hello.rate,
+            output_rate=self.call.output_rate,
+            **names,
+        )
+
+
+def _deaf(config: VoiceConfig) -> VoiceConfig:
+    """The same settings without turn detection, for strategies that listen themselves."""
+    audio = config.audio.model_copy(update={"vad_enabled": False})
+    return config.model_copy(update={"audio": audio})
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What broke first, out of the task group's wrapping."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

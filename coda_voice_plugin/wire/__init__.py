@@ -1,0 +1,1 @@
+"""Protocols: events to bytes and back. Nothing here reads or writes a socket."""

@@ -1,0 +1,1 @@
+"""Coda managers as guests of the voice."""

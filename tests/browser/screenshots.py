@@ -1,0 +1,73 @@
+"""Make docs/images/page-*.png: the page in a real conversation with the real engines.
+
+Run it from the project's folder: ``python tests/browser/screenshots.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conftest import RECORD, browser_page, served, write_wav
+from test_page_real import RATE, pause, spoken
+
+from coda_voice_plugin import Host, VoiceConfig, open_host
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+SPEAKING = """() => document.body.dataset.state === 'speaking' && coda.level('coda') > 0.6
+  && [...document.querySelectorAll('.coda')].length >= 2
+  && document.querySelectorAll('.coda:last-of-type span:not(.unheard)').length >= 6"""
+
+
+async def talk(host: Host, folder: Path) -> Path:
+    """Two questions; the second is asked before the first is answered to its end."""
+    first = await spoken(host, "Could you tell me what makes the sky blue?")
+    second = await spoken(host, "Sorry, one moment. And why is it red in the evening?")
+    sound = np.concatenate([pause(1.0), first, pause(4.2), second, pause(20.0)])
+    noise = np.random.default_rng(1).normal(0, 0.0005, len(sound)).astype(np.float32)
+    return write_wav(folder / "talk.wav", sound + noise, RATE)
+
+
+async def picture(url: str, microphone: Path, name: str, theme: str, size: dict[str, int]) -> None:
+    context: dict[str, Any] = {"color_scheme": theme, "viewport": size}
+    if size is PHONE:
+        context |= {"device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+    async with browser_page(microphone, **context) as page:
+        page.set_default_timeout(90_000)
+        await page.goto(url)
+        await page.evaluate(RECORD)
+        await page.wait_for_function("() => document.getElementById('engines').textContent")
+        await page.screenshot(path=IMAGES / f"page-{name}-idle.png")
+        await page.click("#button")
+        await page.wait_for_function("() => document.body.dataset.state === 'hearing'")
+        await page.wait_for_function("() => coda.level('user') > 0.6")
+        await page.screenshot(path=IMAGES / f"page-{name}-listening.png")
+        await page.wait_for_function(SPEAKING)
+        await page.screenshot(path=IMAGES / f"page-{name}.png")
+        await page.locator(".took").first.click()
+        await page.screenshot(path=IMAGES / f"page-{name}-latency.png")
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        values = {"llm": "llamacpp", "store": {"path": str(folder / "sessions.db")}}
+        async with (
+            open_host(VoiceConfig.model_validate(values)) as host,
+            served(host) as url,
+        ):
+            microphone = await talk(host, folder)
+            await picture(url, microphone, "dark", "dark", DESKTOP)
+            await picture(url, microphone, "light", "light", DESKTOP)
+            await picture(url, microphone, "phone", "dark", PHONE)
+
+
+if __name__ == "__main__":
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    sys.exit(asyncio.run(main()))
