@@ -50,6 +50,7 @@ format: $(VENV)/stamp-test
 
 types: $(VENV)/stamp-test
 	@$(BIN)/mypy
+	$(BIN)/mypy tests benchmarks
 
 # What needs neither weights nor a browser.
 unit: $(VENV)/stamp-test

@@ -44,7 +44,7 @@ from coda_voice_plugin.audio.pcm import Floats, to_pcm
 from coda_voice_plugin.config.model import AudioSettings
 
 MIC = 48_000
-SEEDS = range(3)
+SEEDS = range(2)
 
 STAGES = {
     "none": AudioSettings(high_pass=False),
@@ -210,31 +210,31 @@ def as_table(title: str, rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+TEXTS = {
+    "cost": "Cost with a 48 kHz microphone (best of 15 passes). All but `none` have the high-pass.",
+    "recognition": "Word error rate in %.",
+    "erle": "Echo return loss enhancement, far end alone, by the delay of the echo.",
+    "double_talk": "Word error rate in % of a user who speaks while the loudspeaker speaks: as "
+    "loud as the echo, 10 dB louder, with a headset (no echo); and while nothing is played.",
+    "resamplers": "Resampler qualities: word error rate of the clean clips, and how late the "
+    "sound comes out.",
+}
+
+
 def as_markdown(result: dict) -> str:
     on = result["machine"]
     packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
-    return "\n\n".join(
-        (
-            "# Sound conditioning, measured",
-            f"{on['cpu']}, {on['cores']} cores used, Python {on['python']}; {packages}. "
-            f"{result['clips']} human clips, {result['words']} words (times {len(SEEDS)} seeds "
-            "where there is noise); recogniser Moonshine tiny. Differences below 2 or 3 "
-            "points are within chance.",
-            'Cost with a 48 kHz microphone (best of 15 passes). All but "none" have the high-pass.',
-            as_table("stages", result["cost"]),
-            "Word error rate in %.",
-            as_table("at the microphone", result["recognition"]),
-            "Echo return loss enhancement, far end alone, by the delay of the echo.",
-            as_table("delay", result["erle"]),
-            "Word error rate in % of a user who speaks while the loudspeaker speaks: as loud as "
-            "the echo, 10 dB louder, with a headset (no echo); and while nothing is played.",
-            as_table("double talk", result["double_talk"]),
-            "Resampler qualities: word error rate of the clean clips, and how late the sound "
-            "comes out.",
-            as_table("soxr", result["resamplers"]),
-            "",
-        )
-    )
+    parts = [
+        "# Sound conditioning, measured",
+        f"{on['cpu']}, {on['cores']} cores used, Python {on['python']}; {packages}. "
+        f"{result['clips']} human clips, {result['words']} words (times {len(SEEDS)} seeds "
+        "where there is noise); recogniser Moonshine tiny. Differences below 2 or 3 "
+        "points are within chance.",
+    ]
+    for name, text in TEXTS.items():
+        if name in result:
+            parts += [text, as_table(name.replace("_", " "), result[name])]
+    return "\n\n".join(parts) + "\n"
 
 
 SECTIONS = {
@@ -258,7 +258,7 @@ def main() -> None:
         help="measure these again and keep the other results",
     )
     options = parser.parse_args()
-    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # one core, one thread
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # one core, so one thread at a time
     clips = human_clips()
     result = {
         "machine": machine(),
@@ -266,7 +266,7 @@ def main() -> None:
         "words": sum(len(clip.words) for clip in clips),
     }
     path = options.out / "conditioning.json"
-    if len(options.only) < len(SECTIONS):
+    if len(options.only) < len(SECTIONS) and path.exists():
         result = json.loads(path.read_text()) | result
     for name in options.only:
         result[name] = SECTIONS[name](clips)

@@ -5,7 +5,8 @@
 Real parts: AudioProcessor, Moonshine and Smart Turn. The clips are sentences of the
 hibari voice and human speech (Debian's pocketsphinx-testdata), with silence inserted
 at gaps between words. Time is counted in samples; what the recogniser and the turn
-model cost is measured (CPU, one thread) and added one after the other, as if on one core.
+model cost is measured (CPU, one thread each) and added: both at once, as the session runs
+them, and one after the other, as on a single core.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Hints:
     stt_ms: float
     turn_ms: float
 
+    def cost_ms(self, cores: int, *, acoustic: bool) -> float:
+        """Return how long both take: side by side, as the session runs them, or in turn."""
+        turn_ms = self.turn_ms if acoustic else 0.0
+        return max(self.stt_ms, turn_ms) if cores > 1 else self.stt_ms + turn_ms
+
 
 Judge = Callable[[Any], Hints]
 
@@ -94,7 +100,9 @@ def real_judge(smart_turn: SmartTurn | None) -> Judge:
     return judge
 
 
-def hold(clip: Clip, config: VoiceConfig, silero: Silero | None, judge: Judge) -> Result:
+def hold(
+    clip: Clip, config: VoiceConfig, silero: Silero | None, judge: Judge, cores: int = 2
+) -> Result:
     """Run one clip through the chain."""
     result = Result(clip.name, clip.kind, clip.voice, clip.pause_ms)
     processor = AudioProcessor(config, input_rate=RATE, far_rate=RATE, silero=silero)
@@ -115,7 +123,7 @@ def hold(clip: Clip, config: VoiceConfig, silero: Silero | None, judge: Judge) -
                     hint = sentence_hint(hints.text) if config.turn.text_hint else "unsure"
                     chance = hints.probability if config.turn.acoustic_hint else None
                     result.heard.append((hints.text, hint, chance))
-                    cost = hints.stt_ms + (hints.turn_ms if chance is not None else 0.0)
+                    cost = hints.cost_ms(cores, acoustic=chance is not None)
                     due = (now + round(cost * RATE / 1e3), patience(config.turn, hint, chance))
                 case Continued():
                     due = None
@@ -168,14 +176,39 @@ def _share(results: list[Result]) -> float:
     return sum(r.cut for r in results) / len(results) if results else 0.0
 
 
-def variants() -> Iterator[tuple[str, VoiceConfig]]:
-    """The default, and each hint taken away."""
-    yield "default", VoiceConfig()
-    for text, acoustic in ((True, False), (False, True), (False, False)):
-        turn = {"text_hint": text, "acoustic_hint": acoustic}
-        name = {(True, False): "words only", (False, True): "melody only"}
-        yield name.get((text, acoustic), "no hints"), VoiceConfig(turn=turn)
-    yield "default, webrtcvad alone", VoiceConfig(audio={"vad": "webrtc"})
+def variants() -> Iterator[tuple[str, VoiceConfig, int]]:
+    """The default, on one core, and with each hint taken away."""
+    yield "default", VoiceConfig(), 2
+    yield "default, one core", VoiceConfig(), 1
+    yield "words only", VoiceConfig(turn={"acoustic_hint": False}), 2
+    yield "melody only", VoiceConfig(turn={"text_hint": False}), 2
+    yield "no hints", VoiceConfig(turn={"text_hint": False, "acoustic_hint": False}), 2
+    yield "default, webrtcvad alone", VoiceConfig(audio={"vad": "webrtc"}), 2
+
+
+def cpu_cost(clips: list[Clip], silero: Silero) -> dict[str, float]:
+    """Return the milliseconds of CPU that AudioProcessor takes per second of sound."""
+    random = np.random.default_rng(0)
+    speech = np.concatenate(
+        [c.samples[RATE // 2 : c.ends_at] for c in clips if c.kind == "finished"]
+    )
+    sounds = {
+        "silence": random.normal(0.0, 3e-4, 20 * RATE).astype(np.float32),
+        "speech": speech[: 20 * RATE],
+        "noise": random.normal(0.0, 0.05, 20 * RATE).astype(np.float32),
+    }
+    costs = {}
+    for judge in ("silero", "webrtc"):
+        for name, samples in sounds.items():
+            config = VoiceConfig(audio={"vad": judge})
+            pcm = to_pcm(samples)
+            processor = AudioProcessor(config, input_rate=RATE, far_rate=RATE, silero=silero)
+            began = time.process_time()
+            for first in range(0, len(pcm), FRAME):
+                processor.push(pcm[first : first + FRAME])
+            spent = time.process_time() - began
+            costs[f"{name}, {judge}"] = round(1e3 * spent * RATE / len(samples), 2)
+    return costs
 
 
 def machine() -> dict[str, Any]:
@@ -203,6 +236,10 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         f"Cost of the hints at a pause, median: words {report['stt_ms_median']} ms, melody "
         f"{report['turn_ms_median']} ms of CPU; they are on the path to the answer.",
+        "",
+        "CPU of AudioProcessor, milliseconds per second of sound: "
+        + ", ".join(f"{name} {ms}" for name, ms in report["cpu_ms_per_s"].items())
+        + ".",
         "",
         "| chain | cut | cut by length of pause | cut, human | delay median / p90 / worst ms | "
         "delay median, human | speculations per sentence |",
@@ -251,8 +288,9 @@ def main() -> None:
     clips = [*synthetic_clips(), *human_clips(options.human)]
     judge, costs = remember(real_judge(smart_turn))
     report: dict[str, Any] = {"machine": machine(), "clips": _count(clips), "variants": {}}
-    for name, config in variants():
-        results = [hold(clip, config, silero, judge) for clip in clips]
+    report["cpu_ms_per_s"] = cpu_cost(clips, silero)
+    for name, config, cores in variants():
+        results = [hold(clip, config, silero, judge, cores) for clip in clips]
         report["variants"][name] = summary(results)
         print(name, json.dumps(report["variants"][name]))
         if name == "default":

@@ -25,7 +25,7 @@ def _phrases(text: str) -> frozenset[str]:
 FILLERS = _words("um uh er erm hmm hm mm mhm ah eh well like")
 """At the end: the speaker searches for a word."""
 NEEDS_MORE = _words(
-    "the a an my your our their its every each these those another some "
+    "the a an my your our their its every each these those another some any "
     "and or but because if whether than as although though unless while since until "
     "very really quite rather i we he she they who whose which whether "
     "i'm you're we're they're he's she's it's that's there's what's who's where's how's "
@@ -144,6 +144,8 @@ def _ending(words: list[str], line: str, asked: bool) -> Hint | None:
     embedded = bool((QUESTION_WORDS | {"than", "as"}) & set(words[1:-1]))
     if last in AUXILIARIES:
         if words[0] in {"yes", "yeah", "no"} and len(words) < 5:
+            return "finished"
+        if asked and question and last in {"do", "have"}:
             return "finished"
         return "unsure" if embedded else "unfinished"
     if last in NEEDS_OBJECT and len(words) > 1 and not asked:

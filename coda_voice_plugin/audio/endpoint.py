@@ -132,10 +132,12 @@ class Endpoint:
         """Open an utterance by the key, or end it."""
         if down:
             self._key_down = True
-            if self.open:
-                return []
-            self._spoken = 0
-            return [*self._begin(self.now), *self._interrupt(0)]
+            if not self.open:
+                self._spoken = 0
+                return [*self._begin(self.now), *self._interrupt(0)]
+            sounds: list[Sound] = [Continued(self.now)] if self._paused else []
+            self._paused, self._quiet_from = False, None
+            return sounds
         was_down, self._key_down = self._key_down, False
         return self.end_now() if was_down else []
 

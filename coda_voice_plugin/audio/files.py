@@ -60,7 +60,8 @@ def stream_audio(
     """Yield a sound file as PCM16 mono at ``rate``, in blocks of ``block_ms``.
 
     The last block may be shorter. Memory does not grow with the file. Raises
-    AudioError as :func:`read_audio` does, for damage when it is reached.
+    AudioError as :func:`read_audio` does: when the first block is asked for, or
+    where the damage is reached.
     """
     size = rate * block_ms // 1000 * 2
     if size <= 0:

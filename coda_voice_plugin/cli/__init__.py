@@ -42,8 +42,14 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except VoiceError as error:
-        for line in str(error).splitlines():
-            click.echo(f"coda-voice: {line}", err=True)
+        _say(error)
+        return 1
+    except ExceptionGroup as group:
+        # a task group wraps even a single error of one of its tasks
+        known, rest = group.split(VoiceError)
+        if known is None or rest is not None:
+            raise
+        _say(known)
         return 1
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -53,6 +59,16 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _say(error: BaseException) -> None:
+    """Print an error that was raised on purpose, a line for each fault."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            _say(inner)
+        return
+    for line in str(error).splitlines():
+        click.echo(f"coda-voice: {line}", err=True)
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ class Loopback:
         self.session.receive(AudioFrame(pcm))
         if self.fast:
             await asyncio.sleep(0)
-            while self.session.busy:
+            while self.session.busy:  # noqa: ASYNC110 - a state of several rooms, no event
                 await asyncio.sleep(0.005)
             return
         self._clock = max(self._clock, loop.time() - 1.0) + FRAME_S

@@ -80,13 +80,11 @@ async def _play(
     with host.admit():
         client = Loopback(host, fast=fast)
         client.on_event = show
-        silent = []
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(client.session.run())
-            for path in files:
-                if await client.play(path) == 0:
-                    silent.append(path)
+            made = {path: await client.play(path) for path in files}
             client.hang_up()
+    silent = [path for path, turns in made.items() if not turns]
     for path in silent:
         click.echo(f"coda-voice: {path}: no speech was heard in it.", err=True)
     if output is not None:

@@ -86,9 +86,10 @@ class AudioSettings(Settings):
     high_pass: bool = True
     """Remove rumble below 80 Hz."""
     noise_reduction: bool = False
-    """WebRTC noise suppression. Off: it makes recognition worse, not better."""
+    """WebRTC noise suppression. Off: it helps against steady noise and harms among voices."""
     echo_cancellation: bool = False
-    """WebRTC echo cancellation against what we play. Browsers do their own."""
+    """WebRTC echo cancellation against what we play. Only for loudspeakers whose client has
+    none (browsers have): with a headset it harms what is said while a reply sounds."""
     auto_gain_control: bool = False
     """Bring quiet speech up to level."""
     mic_buffer_ms: Milliseconds = 2_000

@@ -6,6 +6,7 @@ the prompt between any two batches: the batch is kept small for that reason.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -48,6 +49,8 @@ class LlamaCpp(LanguageModel):
         super().__init__(config)
         self._server: Any = None
         self._model = config.embedded_llm.model
+        self._slots = asyncio.Semaphore(config.embedded_llm.parallel)
+        """Answers that may be written now. llama.cpp queues too, but nobody can leave its queue."""
 
     @property
     def label(self) -> str:
@@ -89,7 +92,16 @@ class LlamaCpp(LanguageModel):
         if tools:
             raise EngineError(self.name, "the embedded mind cannot call tools; give it none.")
         request = self._request(messages, options or ChatOptions())
-        work = partial(_generate, self._server, request)
+        server = self._server
+        await self._slots.acquire()
+        leave = partial(asyncio.get_running_loop().call_soon_threadsafe, self._slots.release)
+
+        def work(emit: Callable[[Any], bool]) -> None:
+            try:
+                _generate(server, request, emit)
+            finally:
+                leave()  # when it is written, however slowly it is read
+
         async with aclosing(iterate_in_thread(work, "llamacpp")) as pieces:
             async for piece in pieces:
                 if piece:

@@ -57,6 +57,7 @@ class MoonshineSTT(SpeechToText):
         super().__init__(config)
         self._thread: ModelThread | None = None
         self._model: Any = None
+        self._urgent = Urgent()
 
     @property
     def label(self) -> str:
@@ -80,7 +81,7 @@ class MoonshineSTT(SpeechToText):
     def listen(self) -> MoonshineRecognition:
         if self._thread is None:
             raise EngineError(self.name, "is not open.")
-        return MoonshineRecognition(self._thread, self._transcribe)
+        return MoonshineRecognition(self._thread, self._transcribe, self._urgent)
 
     def _transcribe(self, samples: Floats) -> str:
         """Words of one stretch of speech. Blocks; runs on the model's thread."""
@@ -101,6 +102,13 @@ class MoonshineSTT(SpeechToText):
 
 
 @dataclass
+class Urgent:
+    """Final texts that callers wait for; while there are any, no caption is begun."""
+
+    waiting: int = 0
+
+
+@dataclass
 class _Settled:
     """The text of the first ``samples`` of an utterance: it is not looked at again."""
 
@@ -113,9 +121,12 @@ class MoonshineRecognition(Recognition):
     quietest points, so that what is transcribed again for each caption stays short.
     """
 
-    def __init__(self, thread: ModelThread, transcribe: Callable[[Floats], str]) -> None:
+    def __init__(
+        self, thread: ModelThread, transcribe: Callable[[Floats], str], urgent: Urgent
+    ) -> None:
         self._thread = thread
         self._transcribe = transcribe
+        self._urgent = urgent
         self._chunks: list[Floats] = []
         self._samples = 0
         self._settled = _Settled()
@@ -130,17 +141,25 @@ class MoonshineRecognition(Recognition):
 
     async def text(self, *, final: bool) -> str:
         self._asked += 1
-        return await self._thread.run(
-            self._read, self._asked, self._samples, list(self._chunks), final
-        )
+        self._urgent.waiting += final
+        try:
+            return await self._thread.run(
+                self._read, self._asked, self._samples, list(self._chunks), final
+            )
+        finally:
+            self._urgent.waiting -= final
 
     def _read(self, request: int, count: int, chunks: list[Floats], final: bool) -> str:
-        """Text of the first ``count`` samples. Runs on the model's thread."""
+        """Text of the first ``count`` samples. Runs on the model's thread.
+
+        A caption that was overtaken, brings little new or would keep a final text
+        waiting is not worked on: the text known so far is returned.
+        """
         known, text = self._known
         settled = self._settled
-        overtaken = request != self._asked
-        fresh = (count - known) * FRESH < count - settled.samples
-        if known == count or (not final and (overtaken or fresh)):
+        little = (count - known) * FRESH < count - settled.samples
+        overtaken = request != self._asked or self._urgent.waiting
+        if known == count or (not final and (little or overtaken)):
             return text
         sound = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
         while len(sound) - settled.samples > LONG:

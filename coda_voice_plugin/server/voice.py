@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from socket import SO_SNDBUF, SOL_SOCKET
 
@@ -103,6 +104,8 @@ class VoiceSocket:
 
     async def part(self, code: int, reason: str, within_s: float) -> None:
         """Close the socket, waiting at most ``within_s`` for the client to agree."""
+        if not self._ws.prepared:
+            return
         message = reason.encode()[:BYE_REASON_BYTES].decode(errors="ignore").encode()
         try:
             async with asyncio.timeout(within_s):
@@ -119,6 +122,8 @@ class VoiceSocket:
             return _failed(error, WSCloseCode.TRY_AGAIN_LATER)
         except WireError as error:
             return _failed(error, WSCloseCode.POLICY_VIOLATION)
+        except VoiceError as error:  # no session could be made
+            return _failed(error, WSCloseCode.INTERNAL_ERROR)
 
     async def _greet(self) -> Hello:
         """Wait for the client's hello; raises WireError when something else comes."""
@@ -139,8 +144,10 @@ class VoiceSocket:
         session = Session(self._host, self._send, hello)
         async with asyncio.TaskGroup() as group:
             tasks = {
-                group.create_task(self._talk(session), name="session"),
-                group.create_task(self._listen(session, hello.rate), name="listen"),
+                group.create_task(self._guard(session, self._talk(session)), name="session"),
+                group.create_task(
+                    self._guard(session, self._listen(session, hello.rate)), name="listen"
+                ),
                 group.create_task(self._watch(), name="idle"),
             }
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -151,10 +158,12 @@ class VoiceSocket:
                 return farewell
         raise _Gone
 
-    async def _talk(self, session: Session) -> Farewell:
-        """Run the session to its end."""
+    async def _guard(
+        self, session: Session, work: Coroutine[None, None, Farewell | None]
+    ) -> Farewell | None:
+        """Turn what breaks one conversation into its farewell."""
         try:
-            await session.run()
+            return await work
         except VoiceError as error:
             if self._behind:
                 return Farewell(WSCloseCode.POLICY_VIOLATION, self._too_slow())
@@ -163,6 +172,10 @@ class VoiceSocket:
             logger.exception("session %s failed", session.id)
             problem = Problem("internal", "something broke; the server's log says what.", True)
             return Farewell(WSCloseCode.INTERNAL_ERROR, problem)
+
+    async def _talk(self, session: Session) -> Farewell:
+        """Run the session to its end."""
+        await session.run()
         return Farewell()
 
     async def _listen(self, session: Session, rate: int) -> Farewell | None:
@@ -188,8 +201,8 @@ class VoiceSocket:
                 if bad >= self._limits.bad_messages:
                     ending = WireError(f"{bad} messages were not allowed; goodbye.")
                     return _failed(ending, WSCloseCode.POLICY_VIOLATION)
-                continue
-            session.receive(event)
+            else:
+                session.receive(event)
 
     async def _watch(self) -> Farewell:
         """Return when the client has sent nothing for too long."""

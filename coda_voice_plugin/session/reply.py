@@ -115,8 +115,8 @@ class Reply:
 
         Raises EngineError; inside the block that ends the reply, not the call.
         """
-        if not text.strip():
-            return
+        if not any(map(str.isalnum, text)):
+            return  # a dash or a smile has no sound
         tts = self._call.host.tts
         begin = self._total
         words: tuple[Word, ...] = ()

@@ -48,6 +48,11 @@ class Scribe:
             self.dropped += 1
         self._add(event)
 
+    @property
+    def idle(self) -> bool:
+        """Everything so far is stored and told."""
+        return self._idle.is_set()
+
     def close(self) -> None:
         """Return from :meth:`run` when everything is kept."""
         self._closing = True

@@ -129,8 +129,9 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Nothing is being heard, written down or answered."""
-        return not self.call.speaking and (self._ear is None or self._ear.idle)
+        """Nothing is being heard, written down, answered or stored."""
+        deaf = self._ear is None or self._ear.idle
+        return deaf and not self.call.speaking and self._scribe.idle
 
     @property
     def busy(self) -> bool:

@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 from coda_voice_plugin import (
     Call,
+    EngineError,
     Message,
     Pause,
     Reply,
@@ -82,12 +83,14 @@ class OllamaStrategy(Strategy):
                 asked: list[ToolCall] = []
                 await reply.stream(self._words(call, messages, tools, asked))
                 if not asked:
-                    return
+                    break
                 await reply.confirmed()  # a tool may do what cannot be undone
                 messages.append(Message("assistant", "", tool_calls=tuple(asked)))
                 async with asyncio.TaskGroup() as running:
                     results = [running.create_task(_use(call, tools, each)) for each in asked]
                 messages.extend(result.result() for result in results)
+            if not reply.generated.strip():
+                raise EngineError(call.host.llm.label, "gave no answer; ask again.")
 
     async def _words(
         self, call: Call, messages: Sequence[Message], tools: Sequence[Tool], asked: list[ToolCall]

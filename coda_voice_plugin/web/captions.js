@@ -26,11 +26,10 @@ export class Captions {
     return !this.#list.childElementCount;
   }
 
-  /** A new session: turns are counted from the beginning again. */
-  reset() {
-    for (const reply of this.#replies.values()) reply.over = true;
+  /** The session is over: what was in the air stays as far as it came. */
+  hangUp() {
+    for (const turn of this.#replies.keys()) this.cut(turn);
     this.#replies.clear();
-    this.#open?.remove();
     this.#open = this.#last = null;
   }
 
@@ -48,9 +47,12 @@ export class Captions {
     const follow = this.#following();
     this.#open.textContent = text;
     this.#open.classList.toggle("partial", !final);
+    // an answer that nobody heard was dropped: both halves are one line now
+    if (this.#last && text.startsWith(this.#last.textContent)) {
+      this.#last.remove();
+      this.#last = null;
+    }
     if (final) {
-      // an answer that nobody heard was dropped: both halves are one line now
-      if (this.#last && text.startsWith(this.#last.textContent)) this.#last.remove();
       this.#last = this.#open;
       this.#open = null;
       this.#say(`You: ${text}`);

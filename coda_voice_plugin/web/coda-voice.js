@@ -13,6 +13,7 @@ const PROTOCOL = "coda.voice.v1";
 const BACK_OFF = [1, 2, 4, 8, 15]; // seconds
 const BUSY_WAIT = 15;
 const MOST_UNSENT = 1; // seconds of microphone that may wait in the socket, then frames are dropped
+const DEFAULT_INPUT = 48000;
 const DEFAULT_OUTPUT = 24000;
 
 export class CodaVoice extends EventTarget {
@@ -26,6 +27,8 @@ export class CodaVoice extends EventTarget {
   #timer = 0;
   #busy = false;
   #fatal = null;
+  #held = null; // messages for a speaker that is being opened
+  #rate = DEFAULT_INPUT; // of the microphone, as told to the server
   #unsent = []; // text given before the socket was open
   stats = { framesSent: 0, framesDropped: 0, soundPlayed: 0 };
 
@@ -49,7 +52,7 @@ export class CodaVoice extends EventTarget {
   /** Begin a conversation. Without the microphone Coda can be written to. */
   async start({ microphone = true } = {}) {
     if (this.#phase !== "idle") {
-      if (!microphone || this.#microphone) return;
+      if (!microphone || this.#microphone || (await this.#join())) return;
       this.end();
     }
     this.#attempt = 0;
@@ -64,6 +67,20 @@ export class CodaVoice extends EventTarget {
     }
     if (this.#phase === "connecting") this.#connect();
     else this.#closeDevices(); // ended while the browser asked for the microphone
+  }
+
+  // Add the microphone to a conversation that was begun in writing.
+  async #join() {
+    if (this.#phase !== "open") return false;
+    try {
+      await this.#openMicrophone(this.#rate);
+    } catch (error) {
+      this.#closeMicrophone();
+      if (error.name === "NotSupportedError") return false; // this browser cannot change rates
+      this.#trouble(...explain(error));
+    }
+    this.#emit("phase", { phase: this.#phase });
+    return true;
   }
 
   /** Hang up. */
@@ -125,7 +142,7 @@ export class CodaVoice extends EventTarget {
     const socket = new WebSocket(this.#url, PROTOCOL);
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
-    const rate = this.#microphone?.context.sampleRate ?? 16000;
+    const rate = (this.#rate = this.#microphone?.context.sampleRate ?? DEFAULT_INPUT);
     socket.onopen = () => this.#send({ type: "hello", rate, reports_playback: true });
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(data);
@@ -139,8 +156,7 @@ export class CodaVoice extends EventTarget {
     if (data instanceof ArrayBuffer) {
       const header = new DataView(data);
       const [turn, start] = [header.getUint32(0, true), header.getUint32(4, true)];
-      const pcm = data.slice(8);
-      this.#speaker?.node.port.postMessage({ type: "speech", turn, start, pcm }, [pcm]);
+      this.#play({ type: "speech", turn, start, pcm: data.slice(8) });
       return;
     }
     const event = JSON.parse(data);
@@ -150,10 +166,10 @@ export class CodaVoice extends EventTarget {
         this.#welcome(event);
         return;
       case "flush":
-        this.#speaker?.node.port.postMessage({ type: "flush", turn: event.turn });
+        this.#play({ type: "flush", turn: event.turn });
         break;
       case "speech_end":
-        this.#speaker?.node.port.postMessage({ type: "end", turn: event.turn, samples: event.samples });
+        this.#play({ type: "end", turn: event.turn, samples: event.samples });
         break;
       case "problem":
         this.#busy = event.code === "busy";
@@ -164,16 +180,24 @@ export class CodaVoice extends EventTarget {
 
   async #welcome(event) {
     if (this.#speaker?.context.sampleRate !== event.output_rate) {
+      this.#held = [];
       await this.#openSpeaker(event.output_rate);
+      for (const message of (this.#held ?? []).splice(0)) this.#speaker.node.port.postMessage(message);
+      this.#held = null;
     }
     this.#enter("open");
     this.#emit("ready", event);
     this.#flushText();
   }
 
+  #play(message) {
+    if (this.#held) this.#held.push(message);
+    else this.#speaker?.node.port.postMessage(message, message.pcm ? [message.pcm] : []);
+  }
+
   #lost(code) {
     this.#socket = null;
-    this.#speaker?.node.port.postMessage({ type: "clear" });
+    this.#play({ type: "clear" });
     if (this.#busy) {
       this.#wait(BUSY_WAIT, "busy");
     } else if (code === 1000 || this.#fatal) {
@@ -204,7 +228,7 @@ export class CodaVoice extends EventTarget {
 
   // Devices.
 
-  async #openMicrophone() {
+  async #openMicrophone(sampleRate = undefined) {
     if (!window.isSecureContext || !navigator.mediaDevices) throw new Error("insecure");
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: {
@@ -214,7 +238,7 @@ export class CodaVoice extends EventTarget {
         channelCount: 1,
       },
     });
-    const context = new AudioContext({ latencyHint: "interactive" });
+    const context = new AudioContext({ latencyHint: "interactive", sampleRate });
     this.#microphone = { stream, context, meter: null };
     await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
     const source = context.createMediaStreamSource(stream);
@@ -267,14 +291,19 @@ export class CodaVoice extends EventTarget {
     this.#emit("played", { turn, samples: heard, done });
   }
 
-  #closeDevices() {
+  #closeMicrophone() {
     for (const track of this.#microphone?.stream.getTracks() ?? []) {
       track.onended = null;
       track.stop();
     }
     this.#microphone?.context.close();
+    this.#microphone = null;
+  }
+
+  #closeDevices() {
+    this.#closeMicrophone();
     this.#speaker?.context.close();
-    this.#microphone = this.#speaker = null;
+    this.#speaker = this.#held = null;
   }
 
   #enter(phase, more = {}) {

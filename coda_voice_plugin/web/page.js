@@ -71,6 +71,7 @@ function show() {
   button.setAttribute("aria-label", `${label}. ${WORDS[now]}.`);
   by("mute").setAttribute("aria-pressed", String(voice.muted));
   by("mute").firstChild.textContent = voice.muted ? "Unmute" : "Mute";
+  by("end").hidden = !live;
   by("stop").disabled = !live || doing === "listening";
   document.querySelector("main").classList.toggle("first-sight", captions.empty);
   by("link").classList.toggle("on", voice.phase === "open");
@@ -139,11 +140,13 @@ const on = (type, act) =>
 
 on("phase", ({ phase, seconds, why }) => {
   by("link").textContent = { open: "Connected", waiting: "Reconnecting", connecting: "Connecting" }[phase] ?? "";
-  if (phase === "idle") holding = hearing = false;
-  if (phase === "open") clearTrouble();
+  if (phase === "idle" || phase === "open") clearTrouble();
+  if (phase === "idle" || phase === "waiting") {
+    captions.hangUp();
+    doing = "listening";
+    holding = hearing = false;
+  }
   if (phase !== "waiting") return;
-  doing = "listening";
-  hearing = false;
   const what =
     why === "busy"
       ? "All places are taken."
@@ -151,7 +154,6 @@ on("phase", ({ phase, seconds, why }) => {
   tell(`${what} Trying again in ${seconds} s.`, "Now", () => voice.retry());
 });
 on("ready", (ready) => {
-  captions.reset();
   if (sessions++ && !captions.empty) captions.note("A new conversation");
   doing = "listening";
   describe(ready);
@@ -172,6 +174,7 @@ on("user_text", (event) => captions.user(event));
 on("caption", (event) => captions.caption(event));
 on("flush", ({ turn }) => {
   captions.cut(turn);
+  if (doing !== "speaking") return; // nobody heard it
   interrupted = performance.now() + INTERRUPTED_MS;
   setTimeout(show, INTERRUPTED_MS + 20);
 });
@@ -197,6 +200,10 @@ button.addEventListener("click", (event) => {
 button.addEventListener("contextmenu", (event) => event.preventDefault());
 by("mute").addEventListener("click", toggleMute);
 by("stop").addEventListener("click", () => voice.stop());
+by("end").addEventListener("click", () => {
+  voice.end();
+  button.focus();
+});
 by("type").addEventListener("click", () => toggleWriting());
 by("writing").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -30,8 +30,8 @@ Advance = Callable[[int], None]
 """Told the number of bytes that are on the disk so far."""
 
 CONNECT_S = 4.0
-READ_S = 20.0
-_STALLED = 3
+READ_S = 10.0
+_STALLED = 2
 """Attempts in a row that brought nothing, after which a hub counts as down."""
 _BLOCK = 1 << 20
 

@@ -80,12 +80,13 @@ def fetch(
 
     Blocks; run it in a thread. The sources of ``settings.sources`` are tried in
     order; an interrupted download goes on where it stopped. Two processes may
-    fetch the same file: the second waits for the first. Raises WeightsError
-    with everything that was tried.
+    fetch the same file: the second waits for the first. ``progress`` may raise
+    to stop it; what it raises is passed on, and what was fetched is kept. Raises
+    WeightsError with everything that was tried.
     """
     weights = _known(name)
     path = cache_dir(settings) / weights.file
-    if _is_good(weights, path):
+    if verified(name, settings):
         return path
     if settings.offline:
         raise WeightsError(

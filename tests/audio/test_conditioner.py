@@ -1,5 +1,5 @@
 import sys
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def run(conditioner, mic, cuts=(), far=(), far_at=0):
     """Push ``mic`` in pieces; hand the pieces of ``far`` over at byte ``far_at``."""
     out = []
     edges = sorted({0, far_at, len(mic), *cuts})
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         if begin == far_at:
             for piece in far:
                 conditioner.far(piece)
@@ -47,7 +47,7 @@ def run(conditioner, mic, cuts=(), far=(), far_at=0):
 
 def pieces(data, cuts):
     edges = [0, *sorted(cuts), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)

@@ -261,6 +261,15 @@ def test_a_key_that_goes_up_alone_or_down_twice_changes_nothing() -> None:
     assert mic.endpoint.talk_key(True) == []
 
 
+def test_the_key_takes_a_pause_back_and_holds_the_utterance_open() -> None:
+    mic = Microphone()
+    mic.play((0.9, 10), (0.0, 10))
+    assert mic.endpoint.talk_key(True) == [Continued(20 * WINDOW)]
+    mic.play((0.0, 100))
+    assert "Ended" not in mic.kinds()
+    assert mic.endpoint.talk_key(False)[-1] == Ended(0, 120 * WINDOW)
+
+
 def test_ending_now_gives_the_rest_of_the_sound_first() -> None:
     mic = Microphone()
     mic.play((0.9, 10))

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,15 +13,23 @@ SOUND = (np.random.default_rng(1).standard_normal(9_000) * 0.2).astype(np.float3
 
 def resample(resampler, samples, cuts):
     edges = [0, *sorted(cuts), len(samples)]
-    pieces = [resampler.push(samples[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [resampler.push(samples[a:b]) for a, b in pairwise(edges)]
     return np.concatenate([*pieces, resampler.finish()])
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     rates=st.sampled_from(
-        [(8_000, 16_000), (11_025, 16_000), (24_000, 16_000), (44_100, 16_000)]
-        + [(48_000, 16_000), (96_000, 16_000), (24_000, 48_000), (16_000, 16_000)]
+        [
+            (8_000, 16_000),
+            (11_025, 16_000),
+            (24_000, 16_000),
+            (44_100, 16_000),
+            (48_000, 16_000),
+            (96_000, 16_000),
+            (24_000, 48_000),
+            (16_000, 16_000),
+        ]
     ),
     prompt=st.booleans(),
     cuts=st.lists(st.integers(0, len(SOUND)), max_size=25),

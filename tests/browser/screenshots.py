@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import RECORD, browser_page, served, write_wav
+from chromium import RECORD, browser_page, served, write_wav
 from test_page_real import RATE, pause, spoken
 
 from coda_voice_plugin import Host, VoiceConfig, open_host
@@ -20,16 +20,15 @@ from coda_voice_plugin import Host, VoiceConfig, open_host
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-SPEAKING = """() => document.body.dataset.state === 'speaking' && coda.level('coda') > 0.6
-  && [...document.querySelectorAll('.coda')].length >= 2
-  && document.querySelectorAll('.coda:last-of-type span:not(.unheard)').length >= 6"""
+SPEAKING = """(least) => document.body.dataset.state === 'speaking' && coda.level('coda') > 0.6
+  && document.querySelectorAll('#talk li:last-child span:not(.unheard)').length >= least"""
 
 
 async def talk(host: Host, folder: Path) -> Path:
-    """Two questions; the second is asked before the first is answered to its end."""
-    first = await spoken(host, "Could you tell me what makes the sky blue?")
-    second = await spoken(host, "Sorry, one moment. And why is it red in the evening?")
-    sound = np.concatenate([pause(1.0), first, pause(4.2), second, pause(20.0)])
+    """Two questions, with time for an answer between them."""
+    first = await spoken(host, "Could you tell me something about Paris?")
+    second = await spoken(host, "Thank you. And what is the capital of Italy?")
+    sound = np.concatenate([pause(1.0), first, pause(14.0), second, pause(30.0)])
     noise = np.random.default_rng(1).normal(0, 0.0005, len(sound)).astype(np.float32)
     return write_wav(folder / "talk.wav", sound + noise, RATE)
 
@@ -48,7 +47,11 @@ async def picture(url: str, microphone: Path, name: str, theme: str, size: dict[
         await page.wait_for_function("() => document.body.dataset.state === 'hearing'")
         await page.wait_for_function("() => coda.level('user') > 0.6")
         await page.screenshot(path=IMAGES / f"page-{name}-listening.png")
-        await page.wait_for_function(SPEAKING)
+        await page.wait_for_function(SPEAKING, arg=8)
+        await page.click("#stop")
+        await page.mouse.move(5, 5)
+        await page.locator(".took").wait_for()
+        await page.wait_for_function(SPEAKING, arg=5)
         await page.screenshot(path=IMAGES / f"page-{name}.png")
         await page.locator(".took").first.click()
         await page.screenshot(path=IMAGES / f"page-{name}-latency.png")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ALLOWED, RECORD, browser_page, served
+import pytest_asyncio
+from chromium import RECORD, empty_page, launched, served
 from scripted import scripted_host
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 SPY = """
   window.sent = [];
@@ -21,23 +22,17 @@ SPY = """
 LONG = " ".join(["one", "two", "three", "four", "five", "six", "seven", "eight"] * 6) + "."
 
 
-@pytest.fixture
-async def open_page(tmp_path: Path, silence: Path) -> AsyncIterator[Callable[..., Any]]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_page(tmp_path: Path, chromium: Any) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
         async def opened(
-            *,
-            flags: tuple[str, ...] = (ALLOWED,),
-            before: str = "",
-            width: int = 1280,
-            **settings: Any,
+            *, before: str = "", width: int = 1280, browser: Any = chromium, **settings: Any
         ) -> Any:
             host = await stack.enter_async_context(scripted_host(tmp_path, **settings))
             url = await stack.enter_async_context(served(host))
             size = {"width": width, "height": 800}
-            page = await stack.enter_async_context(
-                browser_page(silence, flags=flags, viewport=size)
-            )
+            page = await stack.enter_async_context(empty_page(browser, viewport=size))
             if before:
                 await page.add_init_script(before)
             await page.goto(url)
@@ -139,6 +134,8 @@ async def test_push_to_talk_holds_the_key(open_page: Any) -> None:
     await page.keyboard.up(" ")
     talk = await page.evaluate("sent.filter(m => m.includes?.('talk'))")
     assert talk == ['{"type":"talk","down":true}', '{"type":"talk","down":false}']
+    await page.click("#end")
+    await state(page, "idle")
 
 
 async def trouble(page: Any, words: str) -> None:
@@ -146,12 +143,13 @@ async def trouble(page: Any, words: str) -> None:
 
 
 async def test_a_refused_microphone_is_told_with_the_way_out(open_page: Any) -> None:
-    page = await open_page(flags=("--deny-permission-prompts",))
-    await page.click("#button")
-    await trouble(page, "The microphone was refused. Allow it")
-    await state(page, "error")
-    await write(page, "Then I write.")  # the way out works
-    await page.locator(".coda", has_text="You said: Then I write.").wait_for()
+    async with launched(flags=("--deny-permission-prompts",)) as strict:
+        page = await open_page(browser=strict)
+        await page.click("#button")
+        await trouble(page, "The microphone was refused. Allow it")
+        await state(page, "error")
+        await write(page, "Then I write.")  # the way out works
+        await page.locator(".coda", has_text="You said: Then I write.").wait_for()
 
 
 async def test_a_machine_without_microphone_is_told_so(open_page: Any) -> None:
@@ -186,9 +184,9 @@ async def test_a_busy_server_says_when_it_is_tried_again(open_page: Any) -> None
 
 
 async def test_a_lost_server_is_found_again_and_the_conversation_kept(
-    tmp_path: Path, silence: Path
+    tmp_path: Path, chromium: Any
 ) -> None:
-    async with scripted_host(tmp_path) as host, browser_page(silence) as page:
+    async with scripted_host(tmp_path) as host, empty_page(chromium) as page:
         async with served(host) as url:
             await page.goto(url)
             await page.click("#button")
@@ -208,3 +206,25 @@ async def test_the_page_fits_a_phone(open_page: Any) -> None:
     await page.locator(".coda").wait_for()
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
     assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+async def test_who_has_written_can_go_on_speaking_in_the_same_conversation(open_page: Any) -> None:
+    page = await open_page(answers=["It is noon."])
+    await write(page, "What is the time?")
+    await page.locator(".took").wait_for()
+    assert await page.evaluate("coda.stats.framesSent") == 0
+    await page.click("#button")
+    await page.wait_for_function("() => coda.stats.framesSent > 10")
+    assert await page.evaluate("told.filter(t => t.type === 'ready').length") == 1
+
+
+async def test_hanging_up_strikes_what_was_not_heard(open_page: Any) -> None:
+    page = await open_page(answers=[LONG])
+    await page.click("#button")
+    await state(page, "listening")
+    await write(page, "Count.")
+    await page.wait_for_function("() => told.some(t => t.type === 'played' && t.samples > 12000)")
+    await page.click("#button")
+    await state(page, "idle")
+    await page.locator(".coda s").first.wait_for()
+    assert await page.evaluate("coda.level('coda')") == 0

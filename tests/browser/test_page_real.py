@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import soxr
-from conftest import RECORD, browser_page, served, write_wav
+from chromium import RECORD, browser_page, served, write_wav
 
 from coda_voice_plugin import Host, SpeakingStyle, VoiceConfig, open_host
 from coda_voice_plugin.engine import Floats
@@ -24,14 +24,21 @@ PATIENCE_MS = 90_000
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
-    """The default chain with the embedded mind, told to answer at length."""
+    """The default chain with the smallest mind, told to answer at length."""
     store = tmp_path_factory.mktemp("store") / "sessions.db"
     system = (
         "You are Coda, a voice assistant. Answer with a long story of many sentences, "
         "and never stop before ten sentences."
     )
-    values = {"llm": "llamacpp", "prompt": {"system": system}, "store": {"path": str(store)}}
-    async with open_host(VoiceConfig.model_validate(values)) as opened:
+    config = VoiceConfig.model_validate(
+        {
+            "llm": "llamacpp",
+            "embedded_llm": {"model": "smollm2-135m"},
+            "prompt": {"system": system},
+            "store": {"path": str(store)},
+        }
+    )
+    async with open_host(config) as opened:
         yield opened
 
 

@@ -130,6 +130,21 @@ def test_an_unexpected_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch
         run(["version"])
 
 
+def test_a_known_error_out_of_a_task_group_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise ExceptionGroup("tasks", [ExceptionGroup("inner", errors)])
+
+    monkeypatch.setattr(cli.get_command(click.Context(cli), "version"), "callback", broken)
+    errors: list[Exception] = [PluginError("one"), PluginError("two")]
+    assert run(["version"]) == 1
+    assert capsys.readouterr().err == "coda-voice: one\ncoda-voice: two\n"
+    errors.append(ZeroDivisionError())
+    with pytest.raises(ExceptionGroup):
+        run(["version"])
+
+
 def test_ctrl_c_is_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 import pytest
-from scripted import RATE, Listener, User, World, config
+from world import RATE, Listener, User, World, config
 from virtual import run_virtual
 
 from coda_voice_plugin import Call, EngineError, Pause, Strategy, Turn, Utterance

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from scripted import RATE, Listener, User, World, config
+from world import RATE, Listener, User, World, config
 from virtual import run_virtual
 
 from coda_voice_plugin import hookimpl

@@ -184,6 +184,21 @@ def test_an_interrupted_fetch_goes_on_where_it_stopped(
     assert hub.ranges == [f"bytes={len(CONTENT) // 2}-"]
 
 
+def test_progress_can_stop_a_fetch_and_nothing_is_lost(
+    toy: Weights, hub: Hub, settings: ModelsSettings
+) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(name: str, done: int, size: int) -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        fetch("toy", settings, stop)
+    assert (cache_dir(settings) / "toy.bin.hub.part").stat().st_size > 0
+    assert fetch("toy", settings).read_bytes() == CONTENT
+
+
 def test_a_server_without_ranges_is_begun_anew(
     toy: Weights, hub: Hub, settings: ModelsSettings
 ) -> None:
