@@ -256,6 +256,16 @@ def markdown(report: dict[str, Any]) -> str:
             f"{figures['delay_ms_worst']} | {figures['delay_ms_median_human']} | "
             f"{figures['speculations_per_finished_clip']} |"
         )
+    lines += ["", "Cut by the default (what was heard up to the pause, hint, melody):", ""]
+    for failure in report["failures"]:
+        text, hint, chance = failure["heard"][0]
+        lines.append(f'- {failure["clip"]}: "{text}", {hint}, {chance:.2f}')
+    lines += [
+        "",
+        "The rules of `sentence_hint` and `patience` were adjusted after looking at these clips, "
+        "so other speech will be cut somewhat more often. The human clips are read prose and "
+        "playing cards, not conversation.",
+    ]
     lines += ["", "Turn settings: " + ", ".join(f"`{k}` {v}" for k, v in report["turn"].items())]
     return "\n".join(lines) + "\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -140,6 +141,10 @@ async def needed_weights(config: VoiceConfig, plugins: Plugins) -> list[Sequence
     return needs
 
 
+class _FetchCancelled(Exception):
+    """Nobody waits for the download any more."""
+
+
 async def provision(
     config: VoiceConfig, plugins: Plugins, progress: weights.Progress | None = None
 ) -> list[Path]:
@@ -148,12 +153,21 @@ async def provision(
     Where a need has alternatives, the next is tried when one cannot be had.
     """
     thread = ModelThread("fetch")
+    cancelled = threading.Event()
+
+    def watched(name: str, done: int, total: int) -> None:
+        if cancelled.is_set():  # a download runs on its thread: this is how it is left
+            raise _FetchCancelled
+        if progress is not None:
+            progress(name, done, total)
+
     try:
         return [
-            await _first_to_be_had(alternatives, config, thread, progress)
+            await _first_to_be_had(alternatives, config, thread, watched)
             for alternatives in await needed_weights(config, plugins)
         ]
     finally:
+        cancelled.set()
         thread.close()
 
 

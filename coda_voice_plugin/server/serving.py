@@ -106,4 +106,5 @@ async def _reload(reload: Reload | None) -> None:
     except VoiceError as error:
         logger.error("SIGHUP: the settings stay as they were: %s", error)
         return
-    logger.info("SIGHUP: %s", ", ".join(f"{key}: {value}" for key, value in changed.items()))
+    for when, keys in changed.items():
+        logger.info("SIGHUP: %s: %s", when, ", ".join(map(str, keys)) or "nothing")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-_ONES = (
+_ONES = listed(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "- ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS = listed("- ten twenty thirty forty fifty sixty seventy eighty ninety")
 _SCALES = ("", " thousand", " million", " billion", " trillion")
 _ORDINALS = {
     "one": "first",

@@ -53,7 +53,7 @@ function hint(now) {
     case "speaking":
       return voice.listening ? "Speak to interrupt" : "";
     case "muted":
-      return "Press M and Coda hears you again.";
+      return "Unmute, and Coda hears you again.";
     default:
       return "";
   }

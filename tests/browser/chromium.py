@@ -20,7 +20,6 @@ CHROMIUM = shutil.which("chromium")
 FLAGS = (
     "--no-sandbox",  # Chromium refuses to run as root without it
     "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
 )
 ALLOWED = "--use-fake-ui-for-media-stream"
 RECORD = """

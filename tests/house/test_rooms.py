@@ -13,7 +13,7 @@ import coda_voice_plugin
 
 FLOORS = (
     {"errors", "events"},
-    {"audio", "wire", "config", "weights"},
+    {"audio", "speakable", "wire", "config", "weights"},
     {"engine", "strategy", "hookspecs"},
     {"session", "plugins", "host"},
     {"server", "cli", "__main__"},
@@ -84,3 +84,9 @@ def test_guests_use_public_names_and_tools(path: Path) -> None:
 def test_the_words_know_nobody() -> None:
     for room in FLOORS[0]:
         assert not list(rooms_in(imports_of(PACKAGE / f"{room}.py")))
+
+
+def test_every_room_and_guest_wing_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    for room in (FLOOR.keys() | GUESTS) - {"__main__"}:
+        assert f"{room}/" in text or f"`{room}.py`" in text, room
