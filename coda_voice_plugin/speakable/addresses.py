@@ -16,6 +16,7 @@ _PATH = re.compile(
     r"(?:~|\.{1,2})?(?:/[\w.@+-]{1,64}){1,16}/?|(?:[\w.@+-]{1,64}/){2,16}[\w.@+-]{0,64}"
 )
 _FILE = re.compile(r"\.?[^\W\d][\w-]{0,63}(?:\.[^\W\d]\w{0,15}){1,4}|\.[^\W\d]\w{1,30}")
+_SENTENCES = re.compile(r"[a-z]\.[A-Z][a-z]")
 _ABOUT = {".": "dot", "-": "dash", "_": "underscore", "+": "plus", "/": "slash", "~": "tilde"}
 _PIECES = re.compile(r"[^\W\d_]+|[0-9]+|[-._+/~]")
 _KNOWN = {"json": "jason", "yaml": "yammel"}
@@ -45,7 +46,7 @@ def path(word: str) -> str | None:
     """How to say ``word`` if it is a file name ("main dot py") or a path."""
     if "/" in word:
         return _spell(word.rstrip("/")) or None if _PATH.fullmatch(word) else None
-    if "." in word and _FILE.fullmatch(word):
+    if "." in word and _FILE.fullmatch(word) and not _SENTENCES.search(word):
         return _spell(word, underscore=" ")
     return None
 

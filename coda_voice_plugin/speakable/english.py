@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from . import quantities as q
 from .addresses import address, path
-from .numerals import cardinal, number, ordinal, year
+from .numerals import cardinal, digits, listed, number, ordinal, year
 
 _LONG = 80
 """Characters from which a word is only taken apart, not understood."""
 _OPENING = "\"'“‘«([{¿¡"
 _CLOSING = ".,;:!?…\"'”’»)]}"
-_ODD = re.compile(r"[0-9_*/\\@#$%&+=<>^|{}~€£¥₹¢°º№℃℉±×÷·≈≠≤≥→←↔⇒√∞²³½¼¾⅓⅔⅛§µπ−]|\w[.:]\w|\.{2,}\w")
+_ODD = re.compile(r"[0-9_*/\\@#$%&+=<>^|{}~€£¥₹¢°º№℃℉±×÷·≈≠≤≥→←↔⇒√∞²³½¼¾⅓⅔⅛§µπ−]|\w[.:]\w|\.{2,}\w|^\.\w")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.){2,}")
 _SAID = {
     "&": "and", "@": "at", "+": "plus", "=": "equals", "==": "equals", "===": "equals",
@@ -30,14 +30,14 @@ _SAID = {
     "C++": "C plus plus", "c++": "C plus plus", "C#": "C sharp", "F#": "F sharp",
     "AT&T": "AT and T", "w/": "with", "w/o": "without", "b/c": "because", "n/a": "not applicable",
     "N/A": "not applicable", "c/o": "care of", "JSON": "jason", "YAML": "yammel",
-    "WHO": "W H O", "I/O": "I O", "TCP/IP": "TCP IP", "CI/CD": "CI CD",
+    "WHO": "W H O", "km/h": "kilometers per hour", "m/s": "meters per second", "I/O": "I O", "TCP/IP": "TCP IP", "CI/CD": "CI CD",
 }  # fmt: skip
 _SHORT = {
     "e.g": "for example", "eg": "for example", "i.e": "that is", "etc": "et cetera",
     "vs": "versus", "approx": "approximately", "prof": "Professor", "gen": "General",
     "jr": "Junior", "sr": "Senior", "ave": "Avenue", "blvd": "Boulevard", "dept": "department",
     "est": "established", "cf": "compare", "resp": "respectively", "incl": "including",
-    "a.m": "AM", "p.m": "PM", "viz": "namely", "ca": "circa", "al": "al",
+    "a.m": "AM", "p.m": "PM", "viz": "namely", "ph.d": "PhD", "ca": "circa", "al": "al",
     "jan": "January", "feb": "February", "mar": "March", "apr": "April", "jun": "June",
     "jul": "July", "aug": "August", "sep": "September", "sept": "September", "oct": "October",
     "nov": "November", "dec": "December",
@@ -51,24 +51,32 @@ _CAPITAL = frozenset(("gen", "jan", "mar", "jun", "dec", "sr", "jr", "prof", "av
 """Abbreviations only when they begin with a capital."""
 _MONTHS = frozenset(q.MONTHS) | {"Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept",
                                  "Oct", "Nov", "Dec"}  # fmt: skip
-_BEFORE_YEAR = frozenset(listed(
-    "in since from by of until till year around circa before after to and between early late mid "
-    "summer winter spring autumn fall during through copyright"
+_BEFORE_YEAR = frozenset(
+    listed(
+        "in since from by of until till year around circa before after to and between early "
+        "late mid summer winter spring autumn fall during through copyright"
+    )
 )
-_PARTS = frozenset(listed(
-    "War Part Chapter Act Volume Phase Type Section Book Class Level Bowl Scene Title Article "
-    "Mark Appendix Stage Episode Rocky"
+_PARTS = frozenset(
+    listed(
+        "War Part Chapter Act Volume Phase Type Section Book Class Level Bowl Scene Title Article "
+        "Mark Appendix Stage Episode Rocky"
+    )
 )
-_RULERS = frozenset(listed(
-    "Henry Louis Elizabeth George Charles James William Edward Richard Philip Pius Benedict Paul "
-    "Nicholas Alexander Catherine Frederick Wilhelm Francis Leo Ramses Napoleon Gregory"
+_RULERS = frozenset(
+    listed(
+        "Henry Louis Elizabeth George Charles James William Edward Richard Philip Pius Benedict "
+        "Paul Nicholas Alexander Catherine Frederick Wilhelm Francis Leo Ramses Napoleon Gregory"
+    )
 )
 _ROMAN = re.compile(r"(?=[IVX]{1,6}$)X{0,2}(?:IX|IV|V?I{0,3})")
-_VERSIONED = frozenset(listed("Python version Version Java Node PHP Ruby Go Ubuntu Debian release"))
+_VERSIONED = frozenset(
+    listed("Python version Version Java Node PHP Ruby Ubuntu Debian Fedora release")
+)
 _SUPERSCRIPT = {"²": " squared", "³": " cubed"}
 _POWER = re.compile(r"(?<=\w)(?:\^|\*\*)([0-9]{1,3}|[a-z])(?![^\W_])")
 _SCAN = re.compile(
-    r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+(?:\.[0-9]+)?|[-+=<>!&|]{2}|[^\W\d_]+|\s+|."
+    r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+(?:\.[0-9]+)?|[-+=<>!&|]{2}|\.{2,}|[^\W\d_]+|\s+|."
 )
 _LOOSE = {**{sign: _SAID[sign] for sign in "&@+=<>%×*÷→≈≠≤≥±°√∞π~$€£¥§"},
           "=>": "gives", "->": "to", "==": "equals", "!=": "is not", "<=": "is at most",
@@ -79,16 +87,17 @@ _DIGITS = re.compile("[0-9]")
 def say_english(words: Sequence[str], starts: frozenset[int] = frozenset()) -> list[str]:
     """What is said for each of ``words``; "" where nothing is. ``starts`` begin a line."""
     cores = [word.strip(_OPENING + _CLOSING) for word in words]
+    equation = "=" in words
     said: list[str] = []
     for index, word in enumerate(words):
         before = cores[index - 1] if index else ""
         after = cores[index + 1] if index + 1 < len(cores) else ""
         marker = index in starts and bool(after)
-        said.append(_say(word, before, after, marker=marker))
+        said.append(_say(word, before, after, marker=marker, equation=equation))
     return said
 
 
-def _say(word: str, before: str, after: str, *, marker: bool) -> str:
+def _say(word: str, before: str, after: str, *, marker: bool, equation: bool) -> str:
     if marker and len(word) <= 3 and word[-1] in ".)" and word[:-1].isdecimal() and word.isascii():
         return f"{cardinal(int(word[:-1]))},"
     body = word.lstrip(_OPENING)
@@ -96,7 +105,11 @@ def _say(word: str, before: str, after: str, *, marker: bool) -> str:
     core = body.rstrip(_CLOSING)
     closing = body[len(core) :]
     if not core:
-        return word
+        return _between(word, before, after, equation=equation)
+    if ")" in closing and "(" in core:  # a call: f(x1), get_name()
+        core, closing = core.rstrip("("), closing.replace(")", "", 1)
+    if "'" in core or "’" in core:
+        closing = closing.lstrip('"”') if core[0].isdigit() else closing
     if len(word) > _LONG:
         return _dress(opening, address(core) or _apart(core), closing)
     if opening.endswith(("'", "‘")) and core[0].isdigit() and core[-1] == "s":
@@ -108,9 +121,12 @@ def _say(word: str, before: str, after: str, *, marker: bool) -> str:
         return _dress(opening, plain, closing) if plain else word.lstrip("-") or word
     if _INITIALS.fullmatch(f"{core}."):
         return word
-    if core in ("C", "F") and closing == "":
-        return word
     return _dress(opening, _odd(core, before, after), closing)
+
+
+def _between(word: str, before: str, after: str, *, equation: bool) -> str:
+    """A lone sign that no word can be: it means something between two numbers."""
+    return word
 
 
 def _dress(opening: str, said: str, closing: str) -> str:
@@ -123,7 +139,7 @@ def _abbreviated(core: str, closing: str, before: str, after: str) -> str | None
     dotted = closing.startswith(".")
     rest = closing[1:] if dotted else closing
     if key in ("dr", "st") and dotted and core[0].isupper():
-        name = after[:1].isupper() and not before[-2:].lower() in ("th", "st", "nd", "rd")
+        name = after[:1].isupper() and before[-2:].lower() not in ("th", "st", "nd", "rd")
         if key == "dr":
             street = not name and before[:1].isupper()
             return ("Drive" if street else "Doctor") + rest
@@ -181,7 +197,7 @@ def _odd(core: str, before: str, after: str) -> str:
     core = core.strip("|\\^{}") or core
     if core[0] in "#@" and len(core) > 1:
         lead = "at" if core[0] == "@" else "number" if core[1].isdigit() else "hashtag"
-        return f"{lead} {_odd(core[1:], '', '')}"
+        return f"{lead} {_part(core[1:])}"
     if core.isascii() and core.isdigit():
         return _whole(core, before, after)
     if (said := _quantity(core, before, after)) is not None:
@@ -212,18 +228,19 @@ def _quantity(core: str, before: str, after: str) -> str | None:
 
 
 def _whole(core: str, before: str, after: str) -> str:
+    if q.dialled(core, before, after):
+        return digits(core)
     if before in _MONTHS and len(core) <= 2 and 0 < int(core) <= 31:
         return ordinal(int(core))
-    if after in _MONTHS and len(core) <= 2 and 0 < int(core) <= 31 and after != "May":
+    if after in _MONTHS and len(core) <= 2 and 0 < int(core) <= 31 and before not in _MONTHS:
         return (
             f"{ordinal(int(core))} of"
             if before.lower() == "the"
             else f"the {ordinal(int(core))} of"
         )
-    if len(core) == 4 and "1100" <= core <= "2099" and q.unit(after, core) is None:
-        if core >= "1900" or before.lower() in _BEFORE_YEAR or before in _MONTHS:
-            return year(int(core))
-    return number(core)
+    like_year = len(core) == 4 and "1100" <= core <= "2099" and q.unit(after, core) is None
+    named = before.lower() in _BEFORE_YEAR or before in _MONTHS
+    return year(int(core)) if like_year and (named or core >= "1900") else number(core)
 
 
 def _compound(core: str) -> str:
@@ -285,15 +302,14 @@ def _piece(piece: str, previous: str, follower: str) -> str:
         return " minus "
     if piece in "'’" and previous.isalpha() and follower.isalpha():
         return piece
+    if piece[:2] == "..":
+        return "... "
     if piece in ".,;:!?…—":
         return f"{piece} " if previous.isalnum() or previous == piece else " "
-    return piece if piece > "\x7f" and not piece.isspace() and piece.isalnum() else _mark(piece)
+    return _mark(piece)
 
 
 def _mark(piece: str) -> str:
     """Combining marks and joiners belong to their letters; other signs part words."""
-    return piece if piece > "\u02ff" and not piece.isprintable() or _combines(piece) else " "
-
-
-def _combines(piece: str) -> bool:
-    return piece > "\u02ff" and not piece.isalnum() and f"a{piece}".isidentifier()
+    joins = piece in "\u200c\u200d" or (piece > "\u02ff" and f"a{piece}".isidentifier())
+    return piece if joins else " "

@@ -19,7 +19,8 @@ _UNGUARD = {moved: sign for sign, moved in _GUARD.items()}
 _TICKS = re.compile(r"(`{1,1000})")
 _RULE = re.compile(r"(?m)^[-*_=~|:+ \t]{3,}$")
 _LINE_MARK = re.compile(
-    r"(?m)^[ \t]*+(?:>[ \t]?){0,9}(?:#{1,6}(?:[ \t]+|$)|[-*+•‣▪◦·–—](?:[ \t]+|$)(?:\[[ xX]\][ \t]+)?)?"
+    r"(?m)^[ \t]*+(?:>[ \t]?){0,9}"
+    r"(?:#{1,6}(?:[ \t]+|$)|[-*+•‣▪◦·–—](?:[ \t]+|$)(?:\[[ xX]\][ \t]+)?)?"
 )
 _COMMENT = re.compile(r"<!--[^<>]{0,1000}-->")
 _BREAK = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|h[1-6]|hr|table)\b[^<>\n]{0,200}>", re.I)
@@ -39,7 +40,7 @@ _CITATION = re.compile(r"(?:(?<=\w\w)|(?<=[.,;!?)\"”]))(?:\[\^?[0-9]{1,3}\]){1
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!|~>&$%-])")
 _ENTITY = re.compile(r"&#?\w{1,8};")
 _BOLD = re.compile(r"(?<![0-9])\*{2,}|\*{2,}(?![0-9])|(?<![0-9])~~+|~~+(?![0-9])")
-_STAR = re.compile(r"(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
+_STAR = re.compile(r"(?<![\w*])\*(?=[^\s*])|(?<=[^\s*])\*(?![\w*])")
 _UNDERSCORE = re.compile(r"(?<!\w)_++|(?<=[^\s_])_++(?!\w)")
 _CELL = re.compile(r"^[ \t]*\||\|[ \t]*$", re.M)
 _BEFORE_STOP = re.compile(r"(?<=\S)[ \t]+(?=[.,!?;:…](?:\s|$))")
@@ -60,11 +61,12 @@ _LATEX_NAME = re.compile(r"\\([a-zA-Z]{2,12})(?![a-zA-Z])")
 _LATEX_SIGNS = {
     "times": "×", "cdot": "×", "div": "÷", "pm": "±", "approx": "≈", "neq": "≠", "ne": "≠",
     "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "infty": "∞", "to": "→", "rightarrow": "→",
-    "sqrt": "√", "circ": "°", "degree": "°", "ldots": "…", "dots": "…", "sum": "sum", "int": "integral",
+    "sqrt": "√", "circ": "°", "degree": "°", "ldots": "…", "dots": "…",
+    "sum": "sum", "int": "integral",
 }  # fmt: skip
-_LATEX_WORDS = frozenset(listed(
-    "alpha beta gamma delta epsilon theta lambda mu pi rho sigma tau phi psi omega Delta Sigma "
-    "Omega sin cos tan log ln exp lim max min"
+_LATEX_WORDS = re.compile(
+    "alpha|beta|gamma|delta|epsilon|theta|lambda|mu|pi|rho|sigma|tau|phi|psi|omega|Delta|Sigma|"
+    "Omega|sin|cos|tan|log|ln|exp|lim|max|min"
 )
 _SIGNS = frozenset("°№℃℉→←↔⇒⇐↦")
 _JOINERS = frozenset("\u200c\u200d")
@@ -104,7 +106,7 @@ def _without_pictures(text: str) -> str:
         elif kind in ("So", "Cs", "Co", "Cn", "Cf", "Cc", "Me") or "\ufe00" <= sign <= "\ufe0f":
             if sign in _SIGNS:
                 kept.append(sign)
-            elif kind == "So" and "\u2600" <= sign:
+            elif kind == "So" and sign >= "\u2600":
                 kept.append(" ")
         elif kind != "Sk" or not "\U0001f3fb" <= sign <= "\U0001f3ff":
             kept.append(sign)
@@ -156,7 +158,7 @@ def _latex_part(match: re.Match[str]) -> str:
 
 def _latex_name(match: re.Match[str]) -> str:
     name = match[1]
-    return name if name in _LATEX_WORDS else _LATEX_SIGNS.get(name, match[0])
+    return name if _LATEX_WORDS.fullmatch(name) else _LATEX_SIGNS.get(name, match[0])
 
 
 def _lines(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .numerals import cardinal, decade, digits, fraction, number, ordinal, year
+from .numerals import cardinal, decade, digits, fraction, listed, number, ordinal, year
 
 MONTHS = listed(
     "January February March April May June July August September October November December"
@@ -77,7 +77,13 @@ _MONEY = re.compile(
 _PLAIN = re.compile(rf"(?:{_SIGN})?(?:{_NUMBER})(?:[-–—](?:{_NUMBER}))?")
 _CLOCK = re.compile(r"([0-9]{1,2})(?:[:h]([0-9]{2}))?(?::([0-9]{2}))?([aApP]\.?[mM])?")
 _DATES = (
-    (re.compile(r"(?P<y>[0-9]{4})[-/](?P<m>[0-9]{1,2})[-/](?P<d>[0-9]{1,2})(?:T(?P<t>[0-9:]{5,8})Z?)?"), "ymd"),
+    (
+        re.compile(
+            r"(?P<y>[0-9]{4})[-/](?P<m>[0-9]{1,2})[-/](?P<d>[0-9]{1,2})"
+            r"(?:T(?P<t>[0-9:]{5,8})Z?)?"
+        ),
+        "ymd",
+    ),
     (re.compile(r"(?P<m>[0-9]{1,2})[/-](?P<d>[0-9]{1,2})[/-](?P<y>[0-9]{4}|[0-9]{2})"), "mdy"),
     (re.compile(r"(?P<d>[0-9]{1,2})\.(?P<m>[0-9]{1,2})\.(?P<y>[12][0-9]{3})"), "dmy"),
     (re.compile(r"(?P<m>[0-9]{1,2})/(?P<y>(?:19|20)[0-9]{2})"), "my"),
@@ -88,13 +94,18 @@ _VERSION = re.compile(
 _PHONE = re.compile(
     r"\+[0-9](?:[-.]?\(?[0-9]{1,5}\)?){2,6}|\(?[0-9]{3}\)?[-.][0-9]{3}[-.][0-9]{4}|[0-9]{3}-[0-9]{4}"
 )
+_LOCAL = re.compile(r"[0-9]{3}[-.][0-9]{4}")
 _FRACTION = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 _RATIO = re.compile(r"([0-9]{1,3}):([0-9]{1,3})")
 _ORDINAL = re.compile(r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12})(?:st|nd|rd|th)", re.I)
 _DECADE = re.compile(r"['’]?([12][0-9]{2}0|[1-9]0)['’]?s")
-_SPECIAL = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty-fifty"}
+_SPECIAL = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty-fifty",
+            "1080p": "ten eighty p", "1440p": "fourteen forty p", "720p": "seven twenty p",
+            "2160p": "twenty-one sixty p", "480p": "four eighty p"}  # fmt: skip
 _GLYPHS = {"½": "one half", "⅓": "one third", "⅔": "two thirds", "¼": "one quarter",
            "¾": "three quarters", "⅛": "one eighth"}  # fmt: skip
+_SIZE = re.compile(r"([0-9]{1,5})[x×]([0-9]{1,5})")
+_FEET = re.compile(r"([1-9])['’′]([0-9]{1,2})")
 _GLYPH = re.compile(r"([0-9]{0,9})([½⅓⅔¼¾⅛])")
 
 
@@ -163,7 +174,7 @@ def money(word: str, after: str = "") -> str | None:
     else:
         said += f"{number(low)} {coin if low in _ONE else _plural(coin)}"
     if found["more"]:
-        said += " or more"
+        said += " plus"
     return f"{said} {_per(found['per'])}" if found["per"] else said
 
 
@@ -194,7 +205,7 @@ def measure(word: str) -> str | None:
         said += f" {called}"
         if found["per"]:
             said += f" {_per(found['per'])}"
-    return f"{said} or more" if found["more"] else said
+    return f"{said} plus" if found["more"] else said
 
 
 def _attached(name: str, low: str, high: str | None) -> str | None:
@@ -304,6 +315,10 @@ def counted(word: str) -> str | None:
         return fraction(int(found[1]), int(found[2]))
     if found := _RATIO.fullmatch(word):
         return f"{number(found[1])} to {number(found[2])}"
+    if found := _SIZE.fullmatch(word):
+        return f"{_side(found[1])} by {_side(found[2])}"
+    if found := _FEET.fullmatch(word):
+        return f"{number(found[1])} foot {number(found[2])}"
     if found := _DECADE.fullmatch(word):
         return decade(int(found[1]))
     if found := _GLYPH.fullmatch(word):
@@ -313,3 +328,14 @@ def counted(word: str) -> str | None:
             else _GLYPHS[found[2]]
         )
     return None
+
+
+def _side(text: str) -> str:
+    """One side of a picture: 1920 is "nineteen twenty"."""
+    return year(int(text)) if len(text) == 4 and text[0] != "0" else number(text)
+
+
+def dialled(word: str, before: str, after: str) -> bool:
+    """Whether the digits ``word`` belong to a telephone number in several words."""
+    area = len(word) == 3 and _LOCAL.fullmatch(after) is not None
+    return area or (before[:1] == "+" and before[1:].isdecimal() and len(word) <= 5)

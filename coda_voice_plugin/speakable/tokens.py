@@ -68,5 +68,6 @@ def _pauses(word: str) -> bool:
 def _paused(token: Sayable, mark: str) -> Sayable:
     """``token`` with a lone mark after it: a dash is heard as a comma."""
     pause = "," if mark in _DASHES else mark
+    written = token.written if mark == "|" else f"{token.written} {mark}"
     heard = "" if token.spoken[-1] in ".,;:!?…—" else pause
-    return Sayable(f"{token.written} {mark}", token.spoken + heard)
+    return Sayable(written, token.spoken + heard)

@@ -180,7 +180,7 @@ on("flush", ({ turn }) => {
 });
 on("turn", (turn) => captions.turn(turn));
 on("notice", ({ kind, data }) => {
-  const text = data.message ?? (kind === "tool" ? `Tool: ${data.name}` : null);
+  const text = data.message ?? (kind === "tool_call" ? `Coda uses ${data.name}` : null);
   if (typeof text === "string") captions.note(text);
 });
 voice.addEventListener("played", ({ detail }) => captions.played(detail));
