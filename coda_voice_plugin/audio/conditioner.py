@@ -57,7 +57,7 @@ class Conditioner:
         self._resampler = Resampler(input_rate, MIC_RATE, prompt=input_rate < MIC_RATE)
         self._far = Loudspeaker(far_rate) if settings.echo_cancellation else None
         self._stage = _stage(settings, self._far)
-        self._rest = np.empty(0, np.float32)
+        self._rest: Floats = np.empty(0, np.float32)
         self._taken = 0
 
     def push(self, pcm: bytes) -> Floats:

@@ -89,7 +89,8 @@ def mel_bands() -> Doubles:
     Their corners are equally spaced on the scale of Slaney's Auditory Toolbox (1998),
     which is linear below 1000 Hz and logarithmic above.
     """
-    corners = mel_to_hertz(np.linspace(0.0, hertz_to_mel(MIC_RATE / 2), BANDS + 2))
+    edges = np.linspace(0.0, hertz_to_mel(MIC_RATE / 2), BANDS + 2, dtype=np.float64)
+    corners = mel_to_hertz(edges)
     left, peak, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     hertz = np.arange(FFT // 2 + 1) * (MIC_RATE / FFT)
     rising = (hertz - left) / (peak - left)

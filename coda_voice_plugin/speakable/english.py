@@ -7,17 +7,20 @@ themselves; only those known to come out wrong are respelled.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from . import quantities as q
 from .addresses import address, path
-from .numerals import cardinal, digits, listed, number, ordinal, year
+from .numerals import cardinal, digits, fraction, listed, number, ordinal, year
 
 _LONG = 80
 """Characters from which a word is only taken apart, not understood."""
 _OPENING = "\"'“‘«([{¿¡"
 _CLOSING = ".,;:!?…\"'”’»)]}"
-_ODD = re.compile(r"[0-9_*/\\@#$%&+=<>^|{}~€£¥₹¢°º№℃℉±×÷·≈≠≤≥→←↔⇒√∞²³½¼¾⅓⅔⅛§µπ−]|\w[.:]\w|\.{2,}\w|^\.\w")
+_ODD = re.compile(
+    r"[0-9_*/\\@#$%&+=<>^|{}~€£¥₹¢°º№℃℉±×÷·≈≠≤≥→←↔⇒√∞⁰¹²³⁴⁵⁶⁷⁸⁹½¼¾⅓⅔⅛§µπ−]|\w[.:]\w|\.{2,}\w|^\.\w"
+)
 _INITIALS = re.compile(r"(?:[^\W\d_]\.){2,}")
 _SAID = {
     "&": "and", "@": "at", "+": "plus", "=": "equals", "==": "equals", "===": "equals",
@@ -26,11 +29,12 @@ _SAID = {
     "×": "times", "*": "times", "÷": "divided by", "→": "to", "->": "to", "⇒": "gives",
     "=>": "gives", "±": "plus or minus", "°": "degrees", "√": "square root of", "∞": "infinity",
     "π": "pi", "§": "section", "№": "number", "%": "percent", "$": "dollar", "€": "euro",
-    "£": "pound", "¥": "yen", "+=": "plus equals", "&&": "and", "||": "or", "−": "minus",
+    "£": "pound", "¥": "yen", "+=": "plus equals", "&&": "and", "||": "or",
     "C++": "C plus plus", "c++": "C plus plus", "C#": "C sharp", "F#": "F sharp",
     "AT&T": "AT and T", "w/": "with", "w/o": "without", "b/c": "because", "n/a": "not applicable",
     "N/A": "not applicable", "c/o": "care of", "JSON": "jason", "YAML": "yammel",
-    "WHO": "W H O", "km/h": "kilometers per hour", "m/s": "meters per second", "I/O": "I O", "TCP/IP": "TCP IP", "CI/CD": "CI CD",
+    "WHO": "W H O", "km/h": "kilometers per hour", "m/s": "meters per second",
+    "+/-": "plus or minus", "I/O": "I O", "TCP/IP": "TCP IP", "CI/CD": "CI CD",
 }  # fmt: skip
 _SHORT = {
     "e.g": "for example", "eg": "for example", "i.e": "that is", "etc": "et cetera",
@@ -73,7 +77,13 @@ _ROMAN = re.compile(r"(?=[IVX]{1,6}$)X{0,2}(?:IX|IV|V?I{0,3})")
 _VERSIONED = frozenset(
     listed("Python version Version Java Node PHP Ruby Ubuntu Debian Fedora release")
 )
-_SUPERSCRIPT = {"²": " squared", "³": " cubed"}
+_SIGNS = frozenset("+-=*/−×")
+_LONE = frozenset("-–—−/")
+_TERM = re.compile(r"[0-9]{1,9}[a-z]")
+_AND_PART = re.compile(r"([1-9])/([2-9]|1[06])")
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,9}")
+_RAISED_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_LOOSE_STOP = re.compile(" ([.,;:!?])")
 _POWER = re.compile(r"(?<=\w)(?:\^|\*\*)([0-9]{1,3}|[a-z])(?![^\W_])")
 _SCAN = re.compile(
     r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+(?:\.[0-9]+)?|[-+=<>!&|]{2}|\.{2,}|[^\W\d_]+|\s+|."
@@ -100,12 +110,16 @@ def say_english(words: Sequence[str], starts: frozenset[int] = frozenset()) -> l
 def _say(word: str, before: str, after: str, *, marker: bool, equation: bool) -> str:
     if marker and len(word) <= 3 and word[-1] in ".)" and word[:-1].isdecimal() and word.isascii():
         return f"{cardinal(int(word[:-1]))},"
+    if not word.isascii():
+        word = "".join(str(unicodedata.decimal(s)) if s.isdecimal() else s for s in word)
     body = word.lstrip(_OPENING)
     opening = word[: len(word) - len(body)]
     core = body.rstrip(_CLOSING)
     closing = body[len(core) :]
     if not core:
-        return _between(word, before, after, equation=equation)
+        return word
+    if word in _LONE:
+        return _lone(word, before, after, equation=equation)
     if ")" in closing and "(" in core:  # a call: f(x1), get_name()
         core, closing = core.rstrip("("), closing.replace(")", "", 1)
     if "'" in core or "’" in core:
@@ -124,9 +138,14 @@ def _say(word: str, before: str, after: str, *, marker: bool, equation: bool) ->
     return _dress(opening, _odd(core, before, after), closing)
 
 
-def _between(word: str, before: str, after: str, *, equation: bool) -> str:
-    """A lone sign that no word can be: it means something between two numbers."""
-    return word
+def _lone(sign: str, before: str, after: str, *, equation: bool) -> str:
+    """A dash or stroke by itself: between numbers it is a word, elsewhere a pause."""
+    between = q.is_number(before) and q.is_number(after)
+    if sign == "−" or (sign == "-" and equation):
+        return "minus" if between or (len(before) <= 2 and len(after) <= 2) else sign
+    if not between:
+        return sign
+    return "divided by" if sign == "/" else "to"
 
 
 def _dress(opening: str, said: str, closing: str) -> str:
@@ -195,6 +214,10 @@ def _odd(core: str, before: str, after: str) -> str:
     if (place := address(core)) is not None:
         return place
     core = core.strip("|\\^{}") or core
+    if before.isdecimal() and (part := _AND_PART.fullmatch(core)):
+        return f"and {fraction(int(part[1]), int(part[2]))}"
+    if _TERM.fullmatch(core.lstrip("-")) and (before in _SIGNS or after in _SIGNS):
+        return _apart(core)
     if core[0] in "#@" and len(core) > 1:
         lead = "at" if core[0] == "@" else "number" if core[1].isdigit() else "hashtag"
         return f"{lead} {_part(core[1:])}"
@@ -248,7 +271,7 @@ def _compound(core: str) -> str:
     if "/" in core.strip("/"):
         parts = [part for part in core.split("/") if part]
         words = all(part.isalpha() and not part.isupper() for part in parts)
-        glue = " or " if words and len(parts) == 2 and parts[0] not in ("and",) else " "
+        glue = " or " if words and "and" not in parts else " "
         return glue.join(filter(None, (_part(part) for part in parts)))
     if "-" in core.strip("-") and not any(sign in core for sign in "=<>+*^@"):
         return " ".join(filter(None, (_part(part) for part in core.split("-") if part)))
@@ -267,14 +290,18 @@ def _part(part: str) -> str:
 
 def _apart(core: str) -> str:
     """Whatever it is: letters stay, numbers and the signs that mean something are said."""
-    core = _POWER.sub(_power, core)
+    core = _POWER.sub(_power, _RAISED.sub(_raised, core))
     pieces = _SCAN.findall(core)
     said: list[str] = []
     for index, piece in enumerate(pieces):
         follower = pieces[index + 1][:1] if index + 1 < len(pieces) else ""
         previous = pieces[index - 1][-1:] if index else ""
         said.append(_piece(piece, previous, follower))
-    return " ".join("".join(said).split())
+    return _LOOSE_STOP.sub(r"\1", " ".join("".join(said).split()))
+
+
+def _raised(match: re.Match[str]) -> str:
+    return "^" + match[0].translate(_RAISED_DIGITS)
 
 
 def _power(match: re.Match[str]) -> str:
@@ -292,8 +319,6 @@ def _piece(piece: str, previous: str, follower: str) -> str:
         return piece
     if piece in _LOOSE:
         return f" {_LOOSE[piece]} "
-    if piece in _SUPERSCRIPT:
-        return _SUPERSCRIPT[piece]
     if piece == "." and previous.isalnum() and follower.isalnum():
         return " dot " if not (previous.islower() and follower.isupper()) else ". "
     if piece == "-" and previous.isdigit() and follower.isdigit():

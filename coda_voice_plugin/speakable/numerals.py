@@ -70,7 +70,9 @@ def year(number: int) -> str:
 def decade(number: int) -> str:
     """The years that begin with ``number``: 1990 or 90 is "(nineteen) nineties"."""
     words = year(number) if number >= 1000 else cardinal(number)
-    return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
+    if words.endswith("y"):
+        return f"{words[:-1]}ies"
+    return f"{words}es" if words.endswith("x") else f"{words}s"
 
 
 def digits(text: str) -> str:

@@ -53,7 +53,7 @@ _UNITS = {
 _SAME = {
     "%": "percent", "‰": "per mille", "¥": "yen", "Hz": "hertz", "kHz": "kilohertz",
     "MHz": "megahertz", "GHz": "gigahertz", "K": "K", "p": "p", "D": "D", "G": "G",
-    "mph": "miles per hour", "fps": "frames per second", "rpm": "R P M",
+    "mph": "miles per hour", "mpg": "miles per gallon", "fps": "frames per second", "rpm": "R P M",
     "bps": "bits per second", "kbps": "kilobits per second", "Mbps": "megabits per second",
     "Gbps": "gigabits per second", "°C": "degrees Celsius", "ºC": "degrees Celsius",
     "℃": "degrees Celsius", "°F": "degrees Fahrenheit", "ºF": "degrees Fahrenheit",
@@ -66,7 +66,7 @@ _ONE = frozenset(("1", "1.0"))
 
 _MEASURE = re.compile(
     rf"(?P<sign>{_SIGN})?(?P<low>{_NUMBER})(?:[-–—−](?P<high>{_NUMBER}))?"
-    r"(?:[-‑]?(?P<unit>[a-zA-Zµμ°º%‰℃℉×$€£¥¢][a-zA-Z]{0,4}[²³23]?)(?:/(?P<per>[a-zA-Z]{1,12}))?)?"
+    r"(?:[-‑]?(?P<unit>[a-zA-Zµμ°º%‰℃℉×$€£¥¢][a-zA-Z]{0,4}[²³23]?)(?:/(?P<per>[a-zA-Z]{1,12}[²2]?))?)?"
     r"(?P<more>\+)?"
 )
 _MONEY = re.compile(
@@ -98,7 +98,7 @@ _LOCAL = re.compile(r"[0-9]{3}[-.][0-9]{4}")
 _FRACTION = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 _RATIO = re.compile(r"([0-9]{1,3}):([0-9]{1,3})")
 _ORDINAL = re.compile(r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12})(?:st|nd|rd|th)", re.I)
-_DECADE = re.compile(r"['’]?([12][0-9]{2}0|[1-9]0)['’]?s")
+_DECADE = re.compile(r"['’]?([12][0-9]{2}0|[0-9]{1,2})['’]?s")
 _SPECIAL = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty-fifty",
             "1080p": "ten eighty p", "1440p": "fourteen forty p", "720p": "seven twenty p",
             "2160p": "twenty-one sixty p", "480p": "four eighty p"}  # fmt: skip
@@ -144,7 +144,9 @@ def _unit(name: str, amount: str) -> str | None:
 
 
 def _per(name: str) -> str:
-    return f"per {_UNITS.get(name, name)}"
+    square = " squared" if name.endswith(("²", "2")) else ""
+    name = name.rstrip("²2")
+    return f"per {_UNITS.get(name, name)}{square}"
 
 
 def _plural(name: str) -> str:
@@ -338,4 +340,5 @@ def _side(text: str) -> str:
 def dialled(word: str, before: str, after: str) -> bool:
     """Whether the digits ``word`` belong to a telephone number in several words."""
     area = len(word) == 3 and _LOCAL.fullmatch(after) is not None
-    return area or (before[:1] == "+" and before[1:].isdecimal() and len(word) <= 5)
+    short = len(word) == 3 and before.lower() in ("call", "dial", "text", "agent")
+    return area or short or (before[:1] == "+" and before[1:].isdecimal() and len(word) <= 5)

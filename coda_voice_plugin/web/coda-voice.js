@@ -287,7 +287,7 @@ export class CodaVoice extends EventTarget {
     const ahead = done ? 0 : Math.round((context.outputLatency || 0) * context.sampleRate);
     const heard = Math.max(0, samples - ahead);
     this.stats.soundPlayed = Math.max(this.stats.soundPlayed, heard);
-    this.#send({ type: "played", turn, samples: heard });
+    this.#send({ type: "played", turn, samples: heard, final: done });
     this.#emit("played", { turn, samples: heard, done });
   }
 

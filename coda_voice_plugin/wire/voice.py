@@ -99,7 +99,9 @@ _READERS: dict[str, Callable[[Fields], ClientEvent]] = {
         rate=f.count("rate", MIN_RATE, MAX_RATE),
         reports_playback=f.flag("reports_playback", default=False),
     ),
-    "played": lambda f: Played(turn=f.count("turn"), samples=f.count("samples")),
+    "played": lambda f: Played(
+        turn=f.count("turn"), samples=f.count("samples"), final=f.flag("final", default=False)
+    ),
     "stop": lambda f: Stop(),
     "text": _typed,
     "talk": lambda f: TalkKey(down=f.flag("down")),

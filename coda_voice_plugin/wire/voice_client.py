@@ -48,7 +48,8 @@ def encode(event: ClientEvent) -> str | bytes:
             }
             return write_object("hello", fields)
         case Played():
-            return write_object("played", {"turn": event.turn, "samples": event.samples})
+            played = {"turn": event.turn, "samples": event.samples, "final": event.final}
+            return write_object("played", played)
         case Stop():
             return write_object("stop", {})
         case Typed():

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.metadata import EntryPoint
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -465,9 +466,9 @@ def test_a_signal_reads_the_settings_again(tmp_path: Path) -> None:
         assert server.stdout.readline().startswith("Ready: ")
         file.write_text("voice: {strategy: ollama, server: {port: 0}, turn: {barge_in_ms: 321}}\n")
         server.send_signal(signal.SIGHUP)
-        line = next(line for line in server.stderr if "SIGHUP" in line)
-        assert "live: ['turn.barge_in_ms']" in line
-        assert "restart: ['strategy']" in line
+        live, restart = islice((line for line in server.stderr if "SIGHUP" in line), 2)
+        assert live.endswith("SIGHUP: live: turn.barge_in_ms\n")
+        assert restart.endswith("SIGHUP: restart: strategy\n")
         file.write_text("voice: {strategyy: ollama}\n")
         server.send_signal(signal.SIGHUP)
         line = next(line for line in server.stderr if "SIGHUP" in line)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 
 import pytest
-from world import RATE, Listener, User, World, config
 from virtual import run_virtual
+from world import RATE, Listener, User, World, config
 
 from coda_voice_plugin import Call, EngineError, Pause, Strategy, Turn, Utterance
 from coda_voice_plugin.events import (
@@ -437,7 +436,7 @@ def test_a_bug_in_a_strategy_ends_this_call_and_is_raised() -> None:
     assert world.store.ended == ["ZeroDivisionError"]
 
 
-def test_an_hour_of_conversation_takes_less_than_a_second() -> None:
+def test_an_hour_of_conversation_stays_true_to_what_was_heard() -> None:
     world = World(OllamaStrategy(), config(audio={"chunk_size": 1_600}))
 
     async def scene(user: User, listener: Listener) -> None:
@@ -447,9 +446,6 @@ def test_an_hour_of_conversation_takes_less_than_a_second() -> None:
             await user.silence(0.7)
             await asyncio.sleep(19)  # the microphone is muted while the answer is heard
 
-    began = perf_counter()
     heard = play(world, scene)
-    took = perf_counter() - began
     assert len(turns(heard)) > 150
     assert all(turn.assistant.split() == turn.generated.split() for turn in turns(heard))
-    print(f"one hour in {took:.2f} s")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from world import RATE, Listener, User, World, config
 from virtual import run_virtual
+from world import RATE, Listener, User, World, config
 
 from coda_voice_plugin import hookimpl
 from coda_voice_plugin.events import (
@@ -117,7 +117,7 @@ async def _act(story: Story, user: User, dice: Random) -> None:
             user._session.receive(Typed(story.typed[-1]))
         case 10:
             story.faults += 1
-            setattr(dice.choice((world.stt, world.tts, world.llm, world.store)), "failures", 1)
+            dice.choice((world.stt, world.tts, world.llm, world.store)).failures = 1
         case 11:
             await user.sound(0.0501, dice.choice((0.03, 0.2, 0.5)))
 
@@ -166,10 +166,7 @@ def _nothing_unconfirmed_is_heard(events: list[ServerEvent]) -> None:
 def _history_is_what_was_heard(story: Story, turn: Turn) -> None:
     listener = story.listener
     words = [
-        word
-        for event in listener.of(Caption)
-        if event.turn == turn.index
-        for word in event.words
+        word for event in listener.of(Caption) if event.turn == turn.index for word in event.words
     ]
     now = (listener.events[-1][0] if listener.events else 0.0) + 1e6
     position = listener.position(turn.index, now)

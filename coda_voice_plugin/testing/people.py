@@ -1,0 +1,89 @@
+"""Who holds a scripted conversation: somebody who speaks, and somebody who listens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+
+from ..events import AudioFrame, Flush, Played, ServerEvent, Speech
+from ..session import Session
+from .scripted import RATE, WINDOW
+
+WORD_S = 0.32
+"""Length of one spoken word of the user: ten windows."""
+
+
+class Listener:
+    """A client with a loudspeaker: plays in real time, remembers what was heard."""
+
+    def __init__(self, *, reports: bool = False, delay: float = 0.0) -> None:
+        self.reports = reports
+        self.delay = delay
+        """Seconds that each message takes on its way (a slow reader)."""
+        self.events: list[tuple[float, ServerEvent]] = []
+        self.session: Session | None = None
+        self.received: dict[int, int] = {}
+        """Samples that arrived, by turn."""
+        self.flushed: dict[int, int] = {}
+        """Position at which each flushed turn stopped."""
+        self._until: dict[int, float] = {}
+
+    async def send(self, event: ServerEvent) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        now = asyncio.get_running_loop().time()
+        self.events.append((now, event))
+        if isinstance(event, Speech):
+            turn, samples = event.turn, event.frame.samples
+            assert event.frame.start == self.received.get(turn, 0), "a gap or an overlap"
+            self.received[turn] = event.frame.end
+            self._until[turn] = max(self._until.get(turn, 0.0), now) + samples / RATE
+            self._report(turn, now)
+            if self.reports:
+                loop = asyncio.get_running_loop()
+                loop.call_at(self._until[turn], self._report, turn, self._until[turn])
+        elif isinstance(event, Flush):
+            self.flushed[event.turn] = self.position(event.turn, now)
+            self._report(event.turn, now, final=True)
+
+    def position(self, turn: int, now: float) -> int:
+        """Samples of ``turn`` that have left the loudspeaker."""
+        if turn in self.flushed:
+            return self.flushed[turn]
+        ahead = max(0.0, self._until.get(turn, 0.0) - now)
+        return max(0, self.received.get(turn, 0) - round(ahead * RATE))
+
+    def of(self, *kinds: type) -> list[Any]:
+        """The events of these kinds, in order."""
+        return [event for _, event in self.events if isinstance(event, kinds)]
+
+    def _report(self, turn: int, now: float, *, final: bool = False) -> None:
+        if self.reports and self.session is not None:
+            self.session.receive(Played(turn, self.position(turn, now), final))
+
+
+class User:
+    """Speaks numbered words into a session, in real time."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.said = 0
+
+    async def speak(self, words: int) -> str:
+        """Say ``words`` new words; return them."""
+        first = self.said
+        for _ in range(words):
+            await self.sound((100 + self.said) / 1000, WORD_S)
+            self.said += 1
+        return " ".join(f"u{n}" for n in range(first, self.said))
+
+    async def silence(self, seconds: float) -> None:
+        await self.sound(0.0, seconds)
+
+    async def sound(self, level: float, seconds: float) -> None:
+        window = np.full(WINDOW, level, "<f4").tobytes()
+        for _ in range(round(seconds * 16_000 / WINDOW)):
+            self._session.receive(AudioFrame(window))
+            await asyncio.sleep(WINDOW / 16_000)

@@ -1,0 +1,134 @@
+"""A world without models: a host whose ear, mouth and mind are scripted.
+
+The user's words are numbers: word ``k`` is a stretch of sound of amplitude
+``(100 + k) / 1000``, which the scripted recogniser reads back. So every rule of the
+real ear (the endpointer, pauses, pre-roll) is at work, and every word can be traced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+
+from ..audio import Sound
+from ..audio.endpoint import Endpoint
+from ..config import VoiceConfig
+from ..engine import ModelThread
+from ..errors import StoreError
+from ..events import Hello, Turn
+from ..host import Hearing, Host
+from ..plugins import Plugins
+from ..session import Session
+from ..strategy import Strategy
+from .people import Listener
+from .scripted import RATE, WINDOW, ScriptedLLM, ScriptedSTT, ScriptedTTS
+
+
+def config(**changes: Any) -> VoiceConfig:
+    """Settings of the scripted world: coarse frames, quick ends, no files."""
+    settings: dict[str, Any] = {
+        "audio": {"sample_rate": RATE, "chunk_size": 400, "vad": "webrtc"},
+        "turn": {"acoustic_hint": False, "text_hint": False, "unsure_ms": 480},
+        "store": {"enabled": False},
+    }
+    for key, value in changes.items():
+        settings[key] = {**settings.get(key, {}), **value} if isinstance(value, dict) else value
+    return VoiceConfig.model_validate(settings)
+
+
+class ScriptedFront:
+    """The front end with its judge replaced by the loudness of the scripted sound."""
+
+    def __init__(self, settings: VoiceConfig) -> None:
+        self._endpoint = Endpoint(settings.turn, settings.audio)
+
+    @property
+    def position(self) -> int:
+        return self._endpoint.now
+
+    def push(self, pcm: bytes) -> list[Sound]:
+        samples = np.frombuffer(pcm, "<f4")
+        sounds: list[Sound] = []
+        for first in range(0, len(samples), WINDOW):
+            window = samples[first : first + WINDOW]
+            start = self._endpoint.now
+            self._endpoint.hear(window)
+            sounds += self._endpoint.judge(start, 1.0 if window[0] > 0.05 else 0.0)
+            sounds += self._endpoint.tick()
+        return sounds
+
+    def far(self, pcm: bytes) -> None:
+        pass
+
+    def finish(self) -> list[Sound]:
+        return self._endpoint.end_now()
+
+    def set_patience(self, ms: int) -> list[Sound]:
+        return self._endpoint.set_patience(ms)
+
+    def talk_key(self, down: bool) -> list[Sound]:
+        return self._endpoint.talk_key(down)
+
+    def end_now(self) -> list[Sound]:
+        return self._endpoint.end_now()
+
+
+class MemoryStore:
+    """Keeps turns in memory, in the order in which they were stored."""
+
+    def __init__(self) -> None:
+        self.turns_kept: list[Turn] = []
+        self.failures = 0
+        self.ended: list[str] = []
+
+    async def begin(self, session_id: str, strategy: str, stt: str, tts: str, llm: str) -> None:
+        await asyncio.sleep(0)
+
+    async def add_turn(self, session_id: str, turn: Turn) -> None:
+        await asyncio.sleep(0.002)
+        self.turns_kept.append(turn)
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the disk is full; the turn is kept in memory.")
+
+    async def end(self, session_id: str, reason: str) -> None:
+        self.ended.append(reason)
+
+
+class World:
+    """One host of scripted engines."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        settings: VoiceConfig | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
+        self.config = settings or config()
+        self.stt = ScriptedSTT(self.config)
+        self.tts = ScriptedTTS(self.config)
+        self.llm = ScriptedLLM(self.config)
+        self.store = MemoryStore()
+        if plugins is None:
+            plugins = Plugins()
+            plugins.collect()
+        self.host = Host(
+            self.config,
+            plugins,
+            strategy,
+            {"stt": self.stt, "tts": self.tts, "llm": self.llm},
+            Hearing(None, None, ModelThread("unused")),
+            self.store,  # type: ignore[arg-type]
+        )
+
+    def session(self, listener: Listener) -> Session:
+        session = Session(
+            self.host,
+            listener.send,
+            Hello(rate=16_000, reports_playback=listener.reports),
+            front=ScriptedFront(self.config),  # type: ignore[arg-type]
+        )
+        listener.session = session
+        return session
