@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .errors import EngineError
 from .events import Message, SpeakingStyle, Tool, ToolCall, Word
 
 if TYPE_CHECKING:
@@ -147,9 +148,15 @@ class ChatOptions:
 
 
 class LanguageModel(Engine):
-    """A mind: reads a conversation, writes an answer."""
+    """A mind: reads a conversation, writes an answer.
 
-    supports_tools: ClassVar[bool] = False
+    What it yields is for the listener's ear: no thinking, no markup of tool calls.
+    """
+
+    @property
+    def supports_tools(self) -> bool:
+        """Whether the model calls tools; known once opened. Give none to one that does not."""
+        return False
 
     @abstractmethod
     def chat(
@@ -161,8 +168,18 @@ class LanguageModel(Engine):
     ) -> AsyncGenerator[str | ToolCall, None]:
         """Stream the answer in pieces of text, or tool calls.
 
-        Closing the generator stops the model at once. Raises EngineError.
+        Closing the generator stops the model at once. Raises EngineError, by kind:
+        EngineTimeoutError for a missed deadline, ContextOverflowError for a conversation
+        that is too long, AnswerBrokenError when pieces were given and no more will come.
         """
+
+    async def switch(self, model: str) -> None:
+        """Use ``model`` from the next answer on; the conversation is not the mind's, it goes on.
+
+        Returns once the new model is ready. Raises EngineError and keeps the old one
+        when it cannot be had; one that has only one model always raises.
+        """
+        raise EngineError(self.name, f"cannot change its model to {model!r} while it runs.")
 
 
 async def iterate_in_thread(

@@ -11,6 +11,12 @@
     +-- EngineError                  an ear, a mouth or a mind failed
     |   +-- EngineMissingError       its package is not installed: names the extra
     |   +-- EngineTimeoutError       it missed its deadline
+    |   +-- EngineDownError          nobody answers at its address
+    |   +-- EngineGarbledError       what answers there does not speak its protocol
+    |   +-- ModelMissingError        it has no such model: names the command
+    |   +-- ModelTooBigError         the model does not fit into its memory
+    |   +-- ContextOverflowError     the conversation does not fit into the context
+    |   +-- AnswerBrokenError        the answer broke off in the middle
     +-- WeightsError                 model files: unreachable, damaged, wrong hash
     +-- StoreError                   the session store cannot be read or written
     +-- BusyError                    all places are taken
@@ -104,6 +110,60 @@ class EngineTimeoutError(EngineError):
     """An engine missed its deadline."""
 
     code = "engine_timeout"
+
+
+class EngineDownError(EngineError):
+    """Nobody answers at the engine's address, or it hangs up before it answers."""
+
+    code = "engine_down"
+
+
+class EngineGarbledError(EngineError):
+    """What answers at the engine's address does not speak the engine's protocol."""
+
+    code = "engine_garbled"
+
+
+class ModelMissingError(EngineError):
+    """The engine has no such model. ``model`` is its name; the message says how to get it."""
+
+    code = "model_missing"
+
+    def __init__(self, engine: str, model: str, message: str) -> None:
+        self.model = model
+        super().__init__(engine, message)
+
+
+class ModelTooBigError(EngineError):
+    """The model needs ``need`` bytes of memory where ``have`` are free (None: not told)."""
+
+    code = "model_too_big"
+
+    def __init__(
+        self, engine: str, message: str, *, need: int | None = None, have: int | None = None
+    ) -> None:
+        self.need = need
+        self.have = have
+        super().__init__(engine, message)
+
+
+class ContextOverflowError(EngineError):
+    """The conversation has ``need`` tokens or more, and ``have`` fit (None: not told)."""
+
+    code = "context_overflow"
+
+    def __init__(
+        self, engine: str, message: str, *, need: int | None = None, have: int | None = None
+    ) -> None:
+        self.need = need
+        self.have = have
+        super().__init__(engine, message)
+
+
+class AnswerBrokenError(EngineError):
+    """An answer began and broke off: what was given of it is all there is."""
+
+    code = "answer_broken"
 
 
 class WeightsError(VoiceError):

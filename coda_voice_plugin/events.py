@@ -338,6 +338,15 @@ class Tool:
     parameters: Mapping[str, Any]
     run: Callable[[Mapping[str, Any]], Awaitable[str]]
     """Does it, and returns in words what came of it; may raise."""
+    deadline_s: float | None = None
+    """Seconds it may take, then it is cancelled; None leaves it to ``tools.deadline_ms``."""
+    slow: bool = False
+    """It takes longer than one likes to wait: something is said before it begins."""
+    dangerous: bool = False
+    """It runs only after the user has said yes to :attr:`question`."""
+    question: str = ""
+    """Asked before a dangerous tool runs: ``Shall I delete {file}?`` with the arguments'
+    names in braces. Empty: made from the name and the arguments."""
 
 
 @dataclass(frozen=True, slots=True)

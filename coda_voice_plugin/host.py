@@ -17,6 +17,7 @@ from .config import VoiceConfig, merge_live
 from .engine import Engine, LanguageModel, ModelThread, SpeechToText, TextToSpeech
 from .errors import BusyError, PluginError, WeightsError
 from .plugins import Plugins, load_plugins
+from .session.phrases import PhraseCache
 from .session.store import Store, default_path, open_store
 from .strategy import Strategy
 
@@ -56,6 +57,7 @@ class Host:
         self.plugins = plugins
         self.strategy = strategy
         self.store = store
+        self.phrases = PhraseCache()
         self.calls = 0
         """Calls that go on now."""
         self._engines = engines

@@ -62,6 +62,7 @@ class Loopback:
     async def play(self, path: Path) -> int:
         """Speak one file, and listen until its answer is over; return the turns it made."""
         before = len(self.turns)
+        self._clock = max(self._clock, asyncio.get_running_loop().time())
         blocks = stream_audio(path, MIC_RATE, BLOCK_MS)
         while (block := await asyncio.to_thread(next, blocks, None)) is not None:
             for pcm in _frames(block):
@@ -90,7 +91,7 @@ class Loopback:
             while self.session.busy:  # noqa: ASYNC110 - a state of several rooms, no event
                 await asyncio.sleep(0.005)
             return
-        self._clock = max(self._clock, loop.time() - 1.0) + FRAME_S
+        self._clock += FRAME_S
         await asyncio.sleep(max(0.0, self._clock - loop.time()))
 
     async def _send(self, event: ServerEvent) -> None:

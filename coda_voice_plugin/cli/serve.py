@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .check import port
 from .logs import start_logging
 from .options import Choice, settings_options
 from .progress import Bars
@@ -29,10 +30,14 @@ def command(choice: Choice) -> None:
 
 async def serve(choice: Choice) -> None:
     """Load everything, serve until a signal, free everything."""
+    from ..errors import ServerError
     from ..host import open_host
     from ..server import serve as open_door
 
     config = choice.start()
+    door = port(config)
+    if not door.ok:  # better known before the models are loaded than after
+        raise ServerError(f"the port {door.says}.")
     click.echo(f"loading {config.strategy} ...", err=True)
     async with open_host(config, progress=Bars()) as host:
         names = filter(None, (host.label(kind) for kind in ("stt", "llm", "tts")))

@@ -149,10 +149,17 @@ class ExternalLLMSettings(Settings):
     """How long the server keeps the model loaded; "-1" is for ever."""
     connect_ms: Milliseconds = 1_000
     """Deadline for the connection."""
+    answer_ms: Milliseconds = 5_000
+    """Deadline for short questions: which models there are, what they can."""
+    load_ms: Milliseconds = 300_000
+    """Deadline for loading a model, before the first conversation and at a switch."""
     first_token_ms: Milliseconds = 30_000
-    """Deadline for the first token (a model may have to load)."""
+    """Deadline for the first token, all attempts together. The embedded mind keeps it too."""
     between_tokens_ms: Milliseconds = 10_000
-    """Deadline between two tokens."""
+    """Deadline between two tokens. The embedded mind keeps it too."""
+    retries: Annotated[int, Field(ge=0, le=5)] = 2
+    """How often a request is made again when the server is down, hangs up or fails before
+    its first word; what is half spoken is never asked for again."""
     parallel_processing: bool = True
     """Think during pauses, before the turn is confirmed."""
     fallback_enabled: bool = True
@@ -218,15 +225,75 @@ class HibariSettings(Settings):
 
 
 class PromptSettings(Settings):
-    """What the mind is told about speaking."""
+    """What the mind is told about speaking, and how much of the conversation it reads again."""
 
     system: str = (
-        "You are Coda, a friendly voice assistant. Everything you write is spoken aloud, "
-        "so answer in one or two short plain sentences. No lists, no markdown, no emoji."
+        "You are Coda, a friendly voice assistant. Everything you write is spoken aloud, so "
+        "answer at once, in one or two short sentences that are easy to say. Plain words only: "
+        "no markdown, no lists, no code, no links, no emoji. Write numbers, units and signs as "
+        "words, such as twenty degrees. Where one of your lines ends with a long dash, the user "
+        "cut you off there and did not hear the rest; never write that dash yourself."
     )
     """What the mind reads first, before any conversation."""
-    history_turns: Annotated[int, Field(ge=0, le=200)] = 12
-    """Past exchanges that the mind reads again."""
+    history_turns: Annotated[int, Field(ge=0, le=200)] = 20
+    """Most past exchanges that the mind reads again. When there are more, the oldest two fifths
+    go at once, so that its prompt cache stays good for a while."""
+    history_tokens: PositiveInt | None = None
+    """Most tokens of past exchanges that the mind reads again, trimmed likewise; None takes
+    what the mind's context leaves beside instructions, tools and the answer."""
+    summary_tokens: Annotated[int, Field(ge=0, le=2_000)] = 160
+    """Longest summary of what no longer is read again. The mind writes it while nobody speaks
+    and no other call goes on. 0 writes none."""
+
+
+class SpeedSettings(Settings):
+    """Ways to a sooner answer."""
+
+    restarts: Annotated[int, Field(ge=0, le=20)] = 2
+    """How often in one turn thinking may begin anew because the user went on speaking; then it
+    waits for the end of the turn. See also ``external_llm.parallel_processing``."""
+    opener_after_ms: Milliseconds = 2_000
+    """Silence, since the user stopped speaking, that an opener breaks once in an answer."""
+    openers: tuple[str, ...] = (
+        "Let me see.",
+        "One moment.",
+        "Let me think.",
+        "Just a second.",
+    )
+    """Said in turn when the answer takes long; they tell nothing. Empty: silence. The default
+    ones are for English and are left out in other languages."""
+    response_cache: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Answers kept for the same first words of a conversation, without tools and context.
+    0 keeps none, and every answer is thought anew."""
+
+
+class ToolSettings(Settings):
+    """What the mind may do with tools of plugins."""
+
+    rounds: Annotated[int, Field(ge=0, le=20)] = 4
+    """How often in one answer the mind may ask for tools."""
+    deadline_ms: Milliseconds = 10_000
+    """For each tool that has no deadline of its own; then it is stopped and the mind told."""
+    result_characters: Annotated[int, Field(ge=100)] = 4_000
+    """A longer result is cut."""
+    confirm_ms: Milliseconds = 8_000
+    """Time to begin a yes after a dangerous tool was asked about; silence is a no."""
+    yes: tuple[str, ...] = (
+        "yes",
+        "yeah",
+        "yep",
+        "sure",
+        "ok",
+        "okay",
+        "of course",
+        "certainly",
+        "please",
+        "please do",
+        "do it",
+        "do that",
+        "go ahead",
+    )
+    """What counts as a yes, alone or several in a row; any other word makes it a no."""
 
 
 class StoreSettings(Settings):
@@ -323,6 +390,8 @@ class VoiceConfig(Settings):
     audio: AudioSettings = AudioSettings()
     turn: TurnSettings = TurnSettings()
     prompt: PromptSettings = PromptSettings()
+    speed: SpeedSettings = SpeedSettings()
+    tools: ToolSettings = ToolSettings()
     external_llm: ExternalLLMSettings = ExternalLLMSettings()
     embedded_llm: EmbeddedLLMSettings = EmbeddedLLMSettings()
     moshi: MoshiSettings = MoshiSettings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from ..events import (
     Turn,
     Utterance,
 )
+from .context import Context
 from .mic import FrameQueue
 from .reply import Reply
 from .speaker import Speaker
@@ -68,6 +69,8 @@ class Call:
         """Raw sound: 20 ms frames at 16 kHz, for strategies that listen themselves."""
         self.turns: list[Turn] = []
         """Finished exchanges, as really heard."""
+        self.context = Context(config, host.llm if "llm" in host.strategy.needs else None)
+        """What the mind reads again of them."""
         self.on_unheard: Callable[[str], None] = lambda text: None
         """Told the user's words when their answer was cut before any of it was heard."""
         self._record = record
@@ -128,44 +131,33 @@ class Call:
 
     @property
     def history(self) -> tuple[Message, ...]:
-        """The conversation so far, as heard; what was cut off ends with a dash."""
-        messages = []
-        most = self.config.prompt.history_turns
-        for turn in self.turns[-most:] if most else ():
-            if turn.user:
-                messages.append(Message("user", turn.user))
-            if turn.assistant:
-                text = turn.assistant + (" —" if turn.interrupted else "")
-                messages.append(Message("assistant", text))
-        return tuple(messages)
+        """The conversation as the mind reads it again, as heard; what was cut off ends
+        with a dash."""
+        return self.context.messages
 
-    async def think(self, user_text: str) -> Prompt:
-        """Ask the plugins, and put together what the mind reads.
+    async def think(self, user_text: str, notes: Sequence[str] = ()) -> Prompt:
+        """Ask the plugins, and put together what the mind reads, within its context.
 
         The beginning stays the same from turn to turn, so that a model's prompt
-        cache stays hot; what plugins add comes just before the user's words.
+        cache stays hot; what plugins add, and ``notes`` for this answer only, comes
+        just before the user's words.
         """
-        config, plugins = self.config, self.host.plugins
-        deadline = config.hooks.deadline_ms / 1000
-        asked = {
-            "reply_context": config.memory_integration_enabled,
-            "speaking_style": config.personality_integration_enabled,
-            "reply_tools": config.tools_integration_enabled,
-        }
-        async with asyncio.TaskGroup() as tasks:
-            answers = {
-                hook: tasks.create_task(plugins.ask(hook, deadline, call=self, user_text=user_text))
-                for hook, wanted in asked.items()
-                if wanted and plugins.listens(hook)
-            }
-        found = {hook: task.result() for hook, task in answers.items()}
+        await self._cut_off()
+        found = await self._ask_plugins(user_text)
         style = next(iter(found.get("speaking_style", ())), SpeakingStyle())
         tools = tuple(tool for each in found.get("reply_tools", ()) for tool in each)
-        context = [*found.get("reply_context", ()), *([style.guidance] if style.guidance else [])]
-        extra = (Message("system", "\n".join(context)),) if context else ()
-        system = Message("system", config.prompt.system)
-        messages = (system, *self.history, *extra, Message("user", user_text))
-        return Prompt(messages, tools, style)
+        now = [*found.get("reply_context", ()), *filter(None, (style.guidance,)), *notes]
+        extra = (Message("system", "\n".join(now)),) if now else ()
+        system = Message("system", self.config.prompt.system)
+        user = Message("user", user_text)
+        context = self.context
+        fixed = context.count((system, *extra, user)) + context.count_tools(tools)
+        context.fit(context.prompt_room - fixed)
+        return Prompt((system, *context.messages, *extra, user), tools, style)
+
+    def remember(self, note: str) -> None:
+        """Let the mind know, from its next answer on, what happened and nobody said."""
+        self.context.remember(note)
 
     def notify(self, kind: str, **data: Any) -> None:
         """Tell the client something of your own."""
@@ -181,6 +173,27 @@ class Call:
         label = self.host.label
         kinds = {kind: label(kind) for kind in ("stt", "llm", "tts")}
         return {"strategy": self.host.strategy.name, **kinds}
+
+    async def _ask_plugins(self, user_text: str) -> dict[str, list[Any]]:
+        config, plugins = self.config, self.host.plugins
+        deadline = config.hooks.deadline_ms / 1000
+        asked = {
+            "reply_context": config.memory_integration_enabled,
+            "speaking_style": config.personality_integration_enabled,
+            "reply_tools": config.tools_integration_enabled,
+        }
+        async with asyncio.TaskGroup() as tasks:
+            answers = {
+                hook: tasks.create_task(plugins.ask(hook, deadline, call=self, user_text=user_text))
+                for hook, wanted in asked.items()
+                if wanted and plugins.listens(hook)
+            }
+        return {hook: task.result() for hook, task in answers.items()}
+
+    async def _cut_off(self) -> None:
+        """Wait until an answer that was just cut off has become history."""
+        while (earlier := self._floor) is not None and earlier.interrupted:
+            await earlier.closed.wait()
 
     # What the session and replies use.
 
@@ -242,4 +255,5 @@ class Call:
         if not (turn.user or turn.generated):
             return  # raw sound without words: nothing to remember
         self.turns.append(turn)
+        self.context.add(turn)
         self._record(turn)

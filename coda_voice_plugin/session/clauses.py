@@ -10,6 +10,9 @@ import re
 
 _ABBREVIATIONS = {"mr", "mrs", "ms", "dr", "prof", "st", "no", "vs", "etc", "e.g", "i.e", "u.s"}
 _SENTENCE = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+")
+# The next token would tell whether a sentence is really over ("3" "." "5"); the first
+# sentence does not wait for it where a whole word stands before the mark.
+_EARLY = re.compile(r"[a-z]{2,}[.!?][\"')\]]*$")
 _CLAUSE = re.compile(r"[,;:](?=\s)|\s[-–—](?=\s)")
 FIRST_CLAUSE = 16
 """Least characters of a first piece that ends at a comma."""
@@ -46,10 +49,17 @@ class ClauseSplitter:
                 early = self._comma(FIRST_CLAUSE, match.end()) if self._first else None
                 return early or match.end()
         if self._first:
-            return self._comma(FIRST_CLAUSE, len(self._text))
+            early = self._comma(FIRST_CLAUSE, len(self._text))
+            return early or self._early_end()
         if len(self._text) > LONG_CLAUSE:
             return self._comma(LONG_CLAUSE // 2, len(self._text))
         return None
+
+    def _early_end(self) -> int | None:
+        match = _EARLY.search(self._text)
+        if match is None or _is_abbreviation(self._text[: match.end() - 1], "."):
+            return None
+        return match.end()
 
     def _comma(self, least: int, end: int) -> int | None:
         for match in _CLAUSE.finditer(self._text, 0, end):

@@ -47,6 +47,8 @@ TurnProbability = Callable[[Floats], Awaitable[float | None]]
 
 MAX_OPEN = 8
 """Utterances that wait for the recogniser; more means that it does not keep up."""
+LOUD = 0.1
+"""Part of the loudest sample so far under which a frame is not speech."""
 MELODY_S = 8.0
 """The acoustic turn model hears this much of the end."""
 
@@ -69,6 +71,7 @@ class Hearing:
         self.unpublished = 0  # samples since the last partial
         self._tail: deque[Floats] = deque()
         self._tail_samples = 0
+        self._peak = 0.0
         self.accept(began.pre_roll)
 
     def accept(self, samples: Floats) -> None:
@@ -78,6 +81,12 @@ class Hearing:
         self._tail_samples += len(samples)
         while self._tail_samples - len(self._tail[0]) >= MELODY_S * MIC_RATE:
             self._tail_samples -= len(self._tail.popleft())
+
+    def is_loud(self, samples: Floats) -> bool:
+        """Whether ``samples`` sound like speech rather than like the end of it."""
+        level = float(np.abs(samples).max(initial=0.0))
+        self._peak = max(self._peak, level)
+        return level >= LOUD * self._peak
 
     @property
     def tail(self) -> Floats:
@@ -153,7 +162,10 @@ class Ear:
 
     def _grow(self, hearing: Hearing, samples: Floats) -> None:
         hearing.accept(samples)
-        if hearing.unpublished >= self._settings.partial_ms * MIC_RATE // 1000:
+        if hearing.unpublished < self._settings.partial_ms * MIC_RATE // 1000:
+            return
+        # a caption begun as the user falls silent would keep the final words waiting
+        if hearing.is_loud(samples):
             hearing.unpublished = 0
             hearing.partial_due = True
             self._wake.set()

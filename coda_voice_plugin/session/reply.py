@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..audio import Resampler, to_pcm
 from ..errors import VoiceError
 from ..events import AudioFrame, SpeakingStyle, Turn, Utterance, Word
+from ..speakable import align, speakable, spoken_text
 from .clauses import ClauseSplitter
 from .playback import Playback, spread_words
 
@@ -113,22 +114,27 @@ class Reply:
     async def say(self, text: str) -> None:
         """Speak ``text`` (a clause or a few sentences). Returns when it is queued.
 
-        Raises EngineError; inside the block that ends the reply, not the call.
+        What is written is made sayable first: numbers become words, markdown and
+        emoji are left out; captions show what was written. Raises EngineError;
+        inside the block that ends the reply, not the call.
         """
-        if not any(map(str.isalnum, text)):
-            return  # a dash or a smile has no sound
-        tts = self._call.host.tts
+        call = self._call
+        tokens = speakable(text, call.config.language)
+        if not tokens:
+            return
+        tts, said = call.host.tts, spoken_text(tokens)
         begin = self._total
         words: tuple[Word, ...] = ()
-        resample = Resampler(tts.sample_rate, self._call.output_rate)
-        scale = self._call.output_rate / tts.sample_rate
-        async with aclosing(tts.synthesize(text, self.style)) as pieces:
+        resample = Resampler(tts.sample_rate, call.output_rate)
+        scale = call.output_rate / tts.sample_rate
+        async with aclosing(call.host.phrases.synthesize(tts, said, self.style)) as pieces:
             async for piece in pieces:
                 self.mark("tts_first_audio")
                 words += tuple(_scaled(word, scale, self._total) for word in piece.words)
                 await self.play(to_pcm(resample.push(piece.samples)))
         await self.play(to_pcm(resample.finish()))
-        self._add_words(words or spread_words(text, begin, self._total - begin))
+        words = words or spread_words(said, begin, self._total - begin)
+        self._add_words(align(tokens, words))
 
     async def stream(self, pieces: AsyncGenerator[str, None]) -> None:
         """Speak text as it is written: each clause as soon as it is whole.

@@ -26,14 +26,15 @@ _SAID = {
     "&": "and", "@": "at", "+": "plus", "=": "equals", "==": "equals", "===": "equals",
     "!=": "is not", "≠": "is not", "<": "is less than", ">": "is more than", "≤": "is at most",
     "<=": "is at most", "≥": "is at least", ">=": "is at least", "~": "about", "≈": "about",
-    "×": "times", "*": "times", "÷": "divided by", "→": "to", "->": "to", "⇒": "gives",
+    "×": "times", "*": "times",
+    "**": "to the power of", "÷": "divided by", "→": "to", "->": "to", "⇒": "gives",
     "=>": "gives", "±": "plus or minus", "°": "degrees", "√": "square root of", "∞": "infinity",
     "π": "pi", "§": "section", "№": "number", "%": "percent", "$": "dollar", "€": "euro",
     "£": "pound", "¥": "yen", "+=": "plus equals", "&&": "and", "||": "or",
     "C++": "C plus plus", "c++": "C plus plus", "C#": "C sharp", "F#": "F sharp",
     "AT&T": "AT and T", "w/": "with", "w/o": "without", "b/c": "because", "n/a": "not applicable",
     "N/A": "not applicable", "c/o": "care of", "JSON": "jason", "YAML": "yammel",
-    "WHO": "W H O", "km/h": "kilometers per hour", "m/s": "meters per second",
+    "km/h": "kilometers per hour", "m/s": "meters per second",
     "+/-": "plus or minus", "I/O": "I O", "TCP/IP": "TCP IP", "CI/CD": "CI CD",
 }  # fmt: skip
 _SHORT = {
@@ -49,7 +50,7 @@ _SHORT = {
 """Said instead of the abbreviation with its dot."""
 _COUNTED = {"no": "number", "nos": "numbers", "fig": "figure", "figs": "figures", "p": "page",
             "pp": "pages", "vol": "volume", "ch": "chapter", "sec": "section", "eq": "equation",
-            "min": "minutes", "max": "maximum", "art": "article"}  # fmt: skip
+            "min": "minutes", "max": "maximum", "art": "article", "c": "circa"}  # fmt: skip
 """Said only before a number."""
 _CAPITAL = frozenset(("gen", "jan", "mar", "jun", "dec", "sr", "jr", "prof", "ave"))
 """Abbreviations only when they begin with a capital."""
@@ -78,10 +79,14 @@ _VERSIONED = frozenset(
     listed("Python version Version Java Node PHP Ruby Ubuntu Debian Fedora release")
 )
 _SIGNS = frozenset("+-=*/−×")
+_UNHEARD = str.maketrans("", "", "[]{}")
+_PER = frozenset(listed("second minute hour day week month year person capita head"))
+_ASSIGNED = re.compile(r"([^=<>!+]{1,60})=([^=<>]{1,60})")
 _LONE = frozenset("-–—−/")
 _TERM = re.compile(r"[0-9]{1,9}[a-z]")
 _AND_PART = re.compile(r"([1-9])/([2-9]|1[06])")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,9}")
+_HIGH = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _RAISED_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _LOOSE_STOP = re.compile(" ([.,;:!?])")
 _POWER = re.compile(r"(?<=\w)(?:\^|\*\*)([0-9]{1,3}|[a-z])(?![^\W_])")
@@ -111,7 +116,7 @@ def _say(word: str, before: str, after: str, *, marker: bool, equation: bool) ->
     if marker and len(word) <= 3 and word[-1] in ".)" and word[:-1].isdecimal() and word.isascii():
         return f"{cardinal(int(word[:-1]))},"
     if not word.isascii():
-        word = "".join(str(unicodedata.decimal(s)) if s.isdecimal() else s for s in word)
+        word = "".join(map(_western, word))
     body = word.lstrip(_OPENING)
     opening = word[: len(word) - len(body)]
     core = body.rstrip(_CLOSING)
@@ -132,6 +137,8 @@ def _say(word: str, before: str, after: str, *, marker: bool, equation: bool) ->
         return opening + short
     if not _ODD.search(core):
         plain = _contextual(core, before, after)
+        if plain and closing == "." and before[-1:].isdigit() and after[:1].islower():
+            closing = ""  # a unit with a dot: "2 tbsp. butter"
         return _dress(opening, plain, closing) if plain else word.lstrip("-") or word
     if _INITIALS.fullmatch(f"{core}."):
         return word
@@ -148,8 +155,17 @@ def _lone(sign: str, before: str, after: str, *, equation: bool) -> str:
     return "divided by" if sign == "/" else "to"
 
 
+def _western(sign: str) -> str:
+    """Digits of other scripts, and in circles, as 0 to 9; raised ones are powers and stay."""
+    plain = sign.isdigit() and sign not in _HIGH
+    return str(unicodedata.digit(sign)) if plain else sign
+
+
 def _dress(opening: str, said: str, closing: str) -> str:
-    return f"{opening}{said}{closing}" if said else ""
+    """``said`` in its punctuation; square and curly brackets are seen, not heard."""
+    if not said:
+        return ""
+    return f"{opening.translate(_UNHEARD)}{said}{closing.translate(_UNHEARD)}"
 
 
 def _abbreviated(core: str, closing: str, before: str, after: str) -> str | None:
@@ -169,7 +185,9 @@ def _abbreviated(core: str, closing: str, before: str, after: str) -> str | None
         return None
     if key in ("jan", "mar", "al") and not after:
         return None
-    ends = not after or (after[:1].isupper() and key in ("etc", "jr", "sr", "p.m", "a.m"))
+    ends = not after or (
+        after[:1].isupper() and after[1:2].islower() and key in ("etc", "jr", "sr", "p.m", "a.m")
+    )
     said = _SHORT[key]
     if key in ("e.g", "i.e") and not rest:
         rest = ","
@@ -213,7 +231,9 @@ def _odd(core: str, before: str, after: str) -> str:
         return _said(core, before)
     if (place := address(core)) is not None:
         return place
-    core = core.strip("|\\^{}") or core
+    if core[0] == core[-1] == "$":
+        core = core.strip("$") or core
+    core = core.strip("|\\^{}*") or core
     if before.isdecimal() and (part := _AND_PART.fullmatch(core)):
         return f"and {fraction(int(part[1]), int(part[2]))}"
     if _TERM.fullmatch(core.lstrip("-")) and (before in _SIGNS or after in _SIGNS):
@@ -244,7 +264,7 @@ def _quantity(core: str, before: str, after: str) -> str | None:
         or q.date(core)
         or q.version(core, named=before in _VERSIONED)
         or q.clock(core, after)
-        or q.counted(core)
+        or q.counted(core, before)
         or q.money(core, after)
         or q.measure(core)
     )
@@ -268,8 +288,12 @@ def _whole(core: str, before: str, after: str) -> str:
 
 def _compound(core: str) -> str:
     """Words glued by signs: each part by its own rules, the signs as words or not at all."""
+    if found := _ASSIGNED.fullmatch(core):
+        return f"{_part(found[1])} equals {_part(found[2])}"
     if "/" in core.strip("/"):
         parts = [part for part in core.split("/") if part]
+        if len(parts) == 2 and parts[1] in _PER:
+            return f"{_part(parts[0])} per {parts[1]}"
         words = all(part.isalpha() and not part.isupper() for part in parts)
         glue = " or " if words and "and" not in parts else " "
         return glue.join(filter(None, (_part(part) for part in parts)))

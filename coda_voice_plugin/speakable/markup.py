@@ -19,7 +19,7 @@ _UNGUARD = {moved: sign for sign, moved in _GUARD.items()}
 _TICKS = re.compile(r"(`{1,1000})")
 _RULE = re.compile(r"(?m)^[-*_=~|:+ \t]{3,}$")
 _LINE_MARK = re.compile(
-    r"(?m)^[ \t]*+(?:>[ \t]?){0,9}"
+    r"(?m)^[ \t]*+(?:>(?:[ \t]|$|(?=[>a-zA-Z*\"“]))){0,9}"
     r"(?:#{1,6}(?:[ \t]+|$)|[-*+•‣▪◦·–—](?:[ \t]+|$)(?:\[[ xX]\][ \t]+)?)?"
 )
 _COMMENT = re.compile(r"<!--[^<>]{0,1000}-->")
@@ -45,7 +45,7 @@ _UNDERSCORE = re.compile(r"(?<!\w)_++|(?<=[^\s_])_++(?!\w)")
 _CELL = re.compile(r"^[ \t]*\||\|[ \t]*$", re.M)
 _BEFORE_STOP = re.compile(r"(?<=\S)[ \t]+(?=[.,!?;:…](?:\s|$))")
 _EMOTICON = re.compile(
-    r"(?<!\S)(?:[<>]?[:;=]['’-]?[)(\[\]DPpOo3|/\\*$]+|[xX]D+|8-[)D]|\^_*\^|[oO]_[oO]|[TU;-]_[TU;-]|"
+    r"(?<!\S)(?:[<>]?[:;]['’-]?[)(\[\]DPpOo3|/\\*$]+|=[)(DP]+|[xX]D+|8-[)D]|\^_*\^|[oO]_[oO]|[TU;-]_[TU;-]|"
     r"¯\\_\(ツ\)_/¯|<3+(?!\d)(?!\s*\S)|</3)(?=[.,!?]*(?:\s|$))|(?<=\w)[:;]-[)(DPp](?=\W|$)"
 )
 _LATEX_PARTS = re.compile(
@@ -53,7 +53,9 @@ _LATEX_PARTS = re.compile(
     r"|\\[dt]?frac\{([^{}]{0,200})\}\{([^{}]{0,200})\}|\\sqrt\{([^{}]{0,200})\}"
     r"|([\^_])\{([^{}]{0,200})\}"
 )
-_LATEX_INLINE = re.compile(r"(?<![\w$\\])\$(?=[^\s\d$])([^$\n]{1,200})(?<=\S)\$(?!\w)")
+_LATEX_INLINE = re.compile(
+    r"(?<![\w$\\])\$(?=[^\s$])(?![0-9][^$\\^_={}+]{0,200}\$)([^$\n]{1,200})(?<=\S)\$(?!\w)"
+)
 _LATEX_MARK = re.compile(
     r"\$\$|\\[()\[\]]|\\(?:left|right|quad|qquad|displaystyle|,|;)(?![a-zA-Z])"
 )

@@ -96,7 +96,7 @@ def fraction(above: int, below: int) -> str:
     """ "one half", "three quarters", "ten out of ten", "seven over five"."""
     if above > below or below == 0:
         return f"{cardinal(above)} over {cardinal(below)}"
-    if above == below or not (below <= 10 or below in (12, 16, 20, 32, 64, 100, 1000)):
+    if above == below or not (above == 1 or below < 10 or below in (12, 16, 20, 32, 64, 100, 1000)):
         return f"{cardinal(above)} out of {cardinal(below)}"
     if below == 2:
         return "one half"

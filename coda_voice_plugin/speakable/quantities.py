@@ -31,7 +31,8 @@ _SCALES = {
 SCALE_WORDS = frozenset(("hundred", "thousand", "million", "billion", "trillion"))
 _UNITS = {
     "km": "kilometer", "m": "meter", "cm": "centimeter", "mm": "millimeter", "nm": "nanometer",
-    "µm": "micrometer", "μm": "micrometer", "mi": "mile", "yd": "yard", "ft": "foot",
+    "µm": "micrometer", "μm": "micrometer", "mi": "mile", "tbsp": "tablespoon", "tsp": "teaspoon",
+    "yd": "yard", "ft": "foot",
     "kg": "kilogram", "g": "gram", "mg": "milligram", "µg": "microgram", "lb": "pound",
     "lbs": "pound", "oz": "ounce", "l": "liter", "L": "liter", "ml": "milliliter",
     "mL": "milliliter", "cl": "centiliter", "dl": "deciliter", "s": "second", "sec": "second",
@@ -98,7 +99,8 @@ _LOCAL = re.compile(r"[0-9]{3}[-.][0-9]{4}")
 _FRACTION = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 _RATIO = re.compile(r"([0-9]{1,3}):([0-9]{1,3})")
 _ORDINAL = re.compile(r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12})(?:st|nd|rd|th)", re.I)
-_DECADE = re.compile(r"['’]?([12][0-9]{2}0|[0-9]{1,2})['’]?s")
+_DECADE = re.compile(r"(['’]?)([12][0-9]{2}0|[0-9]{1,2})(['’]?)s")
+_BEFORE_DECADE = frozenset(listed("the in my your his her our their early mid late"))
 _SPECIAL = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty-fifty",
             "1080p": "ten eighty p", "1440p": "fourteen forty p", "720p": "seven twenty p",
             "2160p": "twenty-one sixty p", "480p": "four eighty p"}  # fmt: skip
@@ -163,16 +165,18 @@ def money(word: str, after: str = "") -> str | None:
     coin, small = _CURRENCIES[found["coin"]]
     low, high = found["low"], found["high"]
     said = SIGNS[found["sign"] or ""]
-    whole, _, cents = low.partition(".")
+    cents = low.partition(".")[2]
     if after in SCALE_WORDS:
         return said + number(low) + (f" to {number(high)}" if high else "")
-    if high:
+    if high and small and cents and not found["scale"]:
+        said += f"{_exact(low, coin, small)} to {_exact(high, coin, small)}"
+    elif high:
         scale = f" {_SCALES[found['scale']]}" if found["scale"] else ""
         said += f"{number(low)} to {number(high)}{scale} {_plural(coin)}"
     elif found["scale"]:
         said += f"{number(low)} {_SCALES[found['scale']]} {_plural(coin)}"
     elif len(cents) == 2 and small:
-        said += _with_cents(whole.replace(",", "") or "0", int(cents), coin, small)
+        said += _exact(low, coin, small)
     else:
         said += f"{number(low)} {coin if low in _ONE else _plural(coin)}"
     if found["more"]:
@@ -180,7 +184,12 @@ def money(word: str, after: str = "") -> str | None:
     return f"{said} {_per(found['per'])}" if found["per"] else said
 
 
-def _with_cents(whole: str, cents: int, coin: str, small: str) -> str:
+def _exact(amount: str, coin: str, small: str) -> str:
+    """Whole coins and small ones."""
+    whole, _, decimals = amount.partition(".")
+    if len(decimals) not in (0, 2):
+        return f"{number(amount)} {_plural(coin)}"
+    whole, cents = whole.replace(",", "") or "0", int(decimals or 0)
     amount = f"{number(whole)} {coin if whole == '1' else _plural(coin)}"
     change = f"{cardinal(cents)} {small if cents == 1 else _plural(small)}"
     if not cents:
@@ -307,7 +316,7 @@ def phone(word: str) -> str | None:
     return ("plus " if word[0] == "+" else "") + ", ".join(groups)
 
 
-def counted(word: str) -> str | None:
+def counted(word: str, before: str = "") -> str | None:
     """Ordinals, fractions, ratios and decades."""
     if word in _SPECIAL:
         return _SPECIAL[word]
@@ -322,7 +331,10 @@ def counted(word: str) -> str | None:
     if found := _FEET.fullmatch(word):
         return f"{number(found[1])} foot {number(found[2])}"
     if found := _DECADE.fullmatch(word):
-        return decade(int(found[1]))
+        start = found[2]
+        late = start in ("60", "70", "80", "90") or before.lower() in _BEFORE_DECADE
+        if len(start) == 4 or found[1] or found[3] or (late and start[-1] == "0"):
+            return decade(int(start))
     if found := _GLYPH.fullmatch(word):
         return (
             f"{number(found[1])} and {_GLYPHS[found[2]]}".removeprefix(" and ")

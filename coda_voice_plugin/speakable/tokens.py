@@ -37,12 +37,17 @@ def speakable(text: str, language: str = "en") -> tuple[Sayable, ...]:
     english = base == "en"
     spoken = say_english(words, starts) if english else [say_other(word, tag) for word in words]
     tokens: list[Sayable] = []
+    dropped = False
     for word, said in zip(words, spoken, strict=True):
         said = " ".join(said.split())
         if any(map(str.isalpha, said)) or (not english and any(map(str.isalnum, said))):
             tokens.append(Sayable(word, said))
+            dropped = False
         elif tokens and _pauses(word):
-            tokens[-1] = _paused(tokens[-1], word)
+            tokens[-1] = _paused(tokens[-1], word, shown=not dropped and word != "|")
+            dropped = dropped or word == "|"
+        else:
+            dropped = True
     return tuple(tokens)
 
 
@@ -65,9 +70,9 @@ def _pauses(word: str) -> bool:
     return word in _DASHES or all(sign in ".,;:!?…-–—" for sign in word)
 
 
-def _paused(token: Sayable, mark: str) -> Sayable:
+def _paused(token: Sayable, mark: str, *, shown: bool) -> Sayable:
     """``token`` with a lone mark after it: a dash is heard as a comma."""
     pause = "," if mark in _DASHES else mark
-    written = token.written if mark == "|" else f"{token.written} {mark}"
+    written = f"{token.written} {mark}" if shown else token.written
     heard = "" if token.spoken[-1] in ".,;:!?…—" else pause
     return Sayable(written, token.spoken + heard)

@@ -4,7 +4,8 @@ Derive from the suite of your kind, give it your engine, and let pytest run it::
 
     class TestMyMind(LanguageModelContract):
         @pytest.fixture(scope="class")
-        def engine(self) -> LanguageModel:
+        @classmethod
+        def engine(cls) -> LanguageModel:
             return MyMind(VoiceConfig())
 
 The suites need ``pytest`` and ``pytest-asyncio``; nothing else here does. Beside

@@ -39,7 +39,7 @@ class Listener:
             turn, samples = event.turn, event.frame.samples
             assert event.frame.start == self.received.get(turn, 0), "a gap or an overlap"
             self.received[turn] = event.frame.end
-            self._until[turn] = max(self._until.get(turn, 0.0), now) + samples / RATE
+            self._until[turn] = max(self._until.get(turn, 0.0), now) + event.frame.seconds
             self._report(turn, now)
             if self.reports:
                 loop = asyncio.get_running_loop()

@@ -29,6 +29,8 @@ LETTER = RATE // 20
 
 
 class ScriptedRecognition(Recognition):
+    """One utterance of scripted sound."""
+
     def __init__(self, stt: ScriptedSTT) -> None:
         self._stt = stt
         self._sound: list[Floats] = []
@@ -37,22 +39,34 @@ class ScriptedRecognition(Recognition):
         self._sound.append(samples)
 
     async def text(self, *, final: bool) -> str:
-        sound = np.concatenate(self._sound)
+        sound = np.concatenate([np.zeros(0, np.float32), *self._sound])
         if self._stt.delay:
             await asyncio.sleep(self._stt.delay)
         if final and self._stt.failures:
             self._stt.failures -= 1
             raise EngineError("scripted", "the recogniser broke.")
-        windows = np.rint(sound[WINDOW // 2 :: WINDOW] * 1000).astype(int)
         words: list[str] = []
-        for value in windows[windows > 50]:
-            word = f"u{value - 100}"
+        for level in levels(sound):
+            word = f"u{level - 100}"
             if not words or words[-1] != word:
                 words.append(word)
         return " ".join(words)
 
 
+def levels(sound: Floats) -> list[int]:
+    """Level, in thousandths, of each window that is loud enough and of one level."""
+    middle = sound[WINDOW // 2 :: WINDOW]
+    before = sound[WINDOW // 2 - 1 :: WINDOW][: len(middle)]
+    level = np.rint(1000 * middle[(middle > 0.0505) & (middle < 2.0) & (middle == before)])
+    return [int(each) for each in level]
+
+
 class ScriptedSTT(SpeechToText):
+    """Hears word ``k`` where the sound has the level ``(100 + k) / 1000``.
+
+    Each of the next ``failures`` final texts is an EngineError instead.
+    """
+
     name = "scripted"
 
     def __init__(self, settings: VoiceConfig, delay: float = 0.02) -> None:
@@ -65,7 +79,10 @@ class ScriptedSTT(SpeechToText):
 
 
 class ScriptedTTS(TextToSpeech):
-    """Every letter lasts 50 ms; words are spread by the reply itself."""
+    """Every letter lasts 50 ms; words are spread by the reply itself.
+
+    Each of the next ``failures`` texts is an EngineError instead.
+    """
 
     name = "scripted"
     sample_rate = RATE
@@ -75,6 +92,7 @@ class ScriptedTTS(TextToSpeech):
         self.delay = delay
         self.failures = 0
         self.spoken: list[str] = []
+        """What it was asked to say."""
 
     async def synthesize(
         self, text: str, style: SpeakingStyle
@@ -83,6 +101,8 @@ class ScriptedTTS(TextToSpeech):
         if self.failures:
             self.failures -= 1
             raise EngineError("scripted", "the voice broke.")
+        if not any(map(str.isalnum, text)):
+            return
         self.spoken.append(text)
         samples = np.full((len(text) + 1) * LETTER, 0.1, np.float32)
         half = len(samples) // 2
@@ -92,7 +112,11 @@ class ScriptedTTS(TextToSpeech):
 
 
 class ScriptedLLM(LanguageModel):
-    """Answers the n-th question with words an1 an2 ..., one token at a time."""
+    """Answers the n-th question with words an1 an2 ..., one token at a time.
+
+    ``script`` replaces the next answers. Each of the next ``failures`` answers breaks
+    off with an EngineError before its piece number ``fail_after``.
+    """
 
     name = "scripted"
     supports_tools = True
@@ -100,14 +124,19 @@ class ScriptedLLM(LanguageModel):
     def __init__(self, settings: VoiceConfig) -> None:
         super().__init__(settings)
         self.first_token = 0.05
+        """Seconds before the first token."""
         self.between = 0.01
+        """Seconds after each token."""
         self.words = 12
         self.failures = 0
         self.fail_after = 3
-        self.open = 0
+        self.writing = 0
+        """Answers that are being written now."""
         self.asked: list[tuple[Message, ...]] = []
+        """What it read, by question."""
         self.script: list[list[str | ToolCall]] = []
         self.yielded = 0
+        """Pieces given in all."""
 
     async def chat(
         self,
@@ -116,10 +145,11 @@ class ScriptedLLM(LanguageModel):
         tools: Sequence[Tool] = (),
         options: ChatOptions | None = None,
     ) -> AsyncGenerator[str | ToolCall, None]:
-        self.open += 1
+        self.writing += 1
         self.asked.append(tuple(messages))
         number = len(self.asked)
         pieces = self.script.pop(0) if self.script else self._words(number)
+        pieces = pieces[: (options or ChatOptions()).max_tokens]
         try:
             await asyncio.sleep(self.first_token)
             for count, piece in enumerate(pieces):
@@ -130,7 +160,7 @@ class ScriptedLLM(LanguageModel):
                 yield piece
                 await asyncio.sleep(self.between)
         finally:
-            self.open -= 1
+            self.writing -= 1
 
     def _words(self, number: int) -> list[str | ToolCall]:
         ends = {4: ".", self.words - 1: "."}

@@ -8,19 +8,21 @@ real ear (the endpointer, pauses, pre-roll) is at work, and every word can be tr
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 
-from ..audio import Sound
+from ..audio import AudioProcessor, Sound
 from ..audio.endpoint import Endpoint
 from ..config import VoiceConfig
-from ..engine import ModelThread
+from ..engine import Engine, ModelThread
 from ..errors import StoreError
 from ..events import Hello, Turn
 from ..host import Hearing, Host
 from ..plugins import Plugins
 from ..session import Session
+from ..session.store import Store
 from ..strategy import Strategy
 from .people import Listener
 from .scripted import RATE, WINDOW, ScriptedLLM, ScriptedSTT, ScriptedTTS
@@ -98,13 +100,15 @@ class MemoryStore:
 
 
 class World:
-    """One host of scripted engines."""
+    """One host, whose engines are scripted unless ``engines`` gives another for
+    "stt", "tts" or "llm" (opened)."""
 
     def __init__(
         self,
         strategy: Strategy,
         settings: VoiceConfig | None = None,
         plugins: Plugins | None = None,
+        engines: Mapping[str, Engine] | None = None,
     ) -> None:
         self.config = settings or config()
         self.stt = ScriptedSTT(self.config)
@@ -114,21 +118,23 @@ class World:
         if plugins is None:
             plugins = Plugins()
             plugins.collect()
+        scripted: dict[str, Engine] = {"stt": self.stt, "tts": self.tts, "llm": self.llm}
         self.host = Host(
             self.config,
             plugins,
             strategy,
-            {"stt": self.stt, "tts": self.tts, "llm": self.llm},
+            scripted | dict(engines or {}),
             Hearing(None, None, ModelThread("unused")),
-            self.store,  # type: ignore[arg-type]
+            cast("Store", self.store),
         )
 
     def session(self, listener: Listener) -> Session:
+        """A call of ``listener``, not run yet; its user is a :class:`User`."""
         session = Session(
             self.host,
             listener.send,
             Hello(rate=16_000, reports_playback=listener.reports),
-            front=ScriptedFront(self.config),  # type: ignore[arg-type]
+            front=cast("AudioProcessor", ScriptedFront(self.config)),
         )
         listener.session = session
         return session

@@ -26,11 +26,17 @@ def test_a_short_opening_is_not_torn_off() -> None:
     assert split("Yes, it is. Really.") == ["Yes, it is.", "Really."]
 
 
-def test_a_clause_is_given_as_soon_as_the_next_word_begins() -> None:
+def test_the_first_sentence_is_given_at_its_mark_and_later_ones_at_the_next_word() -> None:
     splitter = ClauseSplitter()
-    assert splitter.push("It rains.") == []
-    assert splitter.push(" B") == ["It rains."]
-    assert splitter.finish() == ["B"]
+    assert splitter.push("It rains.") == ["It rains."]
+    assert splitter.push(" But it is warm.") == []
+    assert splitter.push(" S") == ["But it is warm."]
+    assert splitter.finish() == ["S"]
+
+
+@pytest.mark.parametrize("start", ["It costs 3.", "Ask Dr.", "The U.S.", "Pi is 3.1"])
+def test_a_mark_that_may_go_on_is_waited_for(start: str) -> None:
+    assert ClauseSplitter().push(start) == []
 
 
 @pytest.mark.parametrize(

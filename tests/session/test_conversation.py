@@ -444,8 +444,8 @@ def test_an_hour_of_conversation_stays_true_to_what_was_heard() -> None:
         while loop.time() < 3_600:
             await user.speak(3)
             await user.silence(0.7)
-            await asyncio.sleep(19)  # the microphone is muted while the answer is heard
+            await asyncio.sleep(40)  # the microphone is muted while the answer is heard
 
     heard = play(world, scene)
-    assert len(turns(heard)) > 150
+    assert len(turns(heard)) > 80
     assert all(turn.assistant.split() == turn.generated.split() for turn in turns(heard))
