@@ -25,13 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 class AutoMind(LanguageModel):
-    """Chooses when it is opened; ``label`` tells what it chose.
-
-    Tools are offered to a mind that can call them and left out for one that cannot.
-    """
+    """Chooses when it is opened; ``label`` tells what it chose."""
 
     name = "auto"
-    supports_tools = True
 
     def __init__(self, config: VoiceConfig) -> None:
         super().__init__(config)
@@ -40,6 +36,11 @@ class AutoMind(LanguageModel):
     @property
     def label(self) -> str:
         return self._mind.label if self._mind else self.name
+
+    @property
+    def supports_tools(self) -> bool:
+        """Whether the chosen mind does."""
+        return self._mind is not None and self._mind.supports_tools
 
     async def weights(self) -> Sequence[Sequence[str]]:
         """The embedded mind's, when no server answers."""
@@ -76,13 +77,21 @@ class AutoMind(LanguageModel):
         tools: Sequence[Tool] = (),
         options: ChatOptions | None = None,
     ) -> AsyncGenerator[str | ToolCall, None]:
-        if self._mind is None:
-            raise EngineError(self.name, "is not open.")
-        offered = tools if self._mind.supports_tools else ()
-        answer = self._mind.chat(messages, tools=offered, options=options)
+        mind = self._opened()
+        offered = tools if mind.supports_tools else ()
+        answer = mind.chat(messages, tools=offered, options=options)
         async with aclosing(answer) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def switch(self, model: str) -> None:
+        """Another model of the same mind; it goes on being a server's or the embedded one."""
+        await self._opened().switch(model)
+
+    def _opened(self) -> LanguageModel:
+        if self._mind is None:
+            raise EngineError(self.name, "is not open.")
+        return self._mind
 
 
 @hookimpl

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..config import VoiceConfig
-from ..engine import LanguageModel
 from ..events import Message, Tool, Turn
 
 KEPT = 0.6
@@ -48,7 +47,7 @@ def estimated_tokens(text: str) -> int:
     return (len(text.encode()) + 2 * digits + 2) // 3
 
 
-def prompt_room(config: VoiceConfig, llm: LanguageModel | None) -> int:
+def prompt_room(config: VoiceConfig, llm: object) -> int:
     """Tokens that a mind may read for one answer: its context window less the answer."""
     if isinstance(llm, CountsTokens) and (known := llm.prompt_tokens()) is not None:
         return known
@@ -76,7 +75,7 @@ class Context:
     ``room`` tokens are for the past; :meth:`fit` sets it anew for each answer.
     """
 
-    def __init__(self, config: VoiceConfig, llm: LanguageModel | None) -> None:
+    def __init__(self, config: VoiceConfig, llm: object = None) -> None:
         self._settings = config.prompt
         self._openers = config.speed.openers
         self._llm = llm
@@ -138,6 +137,13 @@ class Context:
             return ()
         return (*self._fallen, *self._exchanges[:going])
 
+    def minutes(self, gone: Iterable[Exchange]) -> str:
+        """The summary so far and ``gone``, for the writer of the next summary."""
+        names = {"user": "User: ", "assistant": "Assistant: "}
+        messages = (message for each in gone for message in each.messages)
+        lines = [names.get(each.role, "") + each.content for each in messages]
+        return "\n".join([f"Minutes so far: {self.summary or 'none'}", "Then:", *lines])
+
     def settle(self, gone: Sequence[Exchange], summary: str) -> None:
         """``summary`` stands for ``gone`` and for the summary before it."""
         self.summary = summary
@@ -189,10 +195,3 @@ class Context:
             if rest != spoken and rest.strip():
                 return rest.strip()
         return spoken
-
-
-def as_text(exchanges: Iterable[Exchange]) -> str:
-    """Exchanges for a reader, a line for each message."""
-    names = {"user": "User: ", "assistant": "Assistant: "}
-    messages = (message for each in exchanges for message in each.messages)
-    return "\n".join(names.get(each.role, "") + each.content for each in messages)

@@ -29,6 +29,7 @@ class Listener:
         self.flushed: dict[int, int] = {}
         """Position at which each flushed turn stopped."""
         self._until: dict[int, float] = {}
+        self._rate = RATE
 
     async def send(self, event: ServerEvent) -> None:
         if self.delay:
@@ -36,7 +37,8 @@ class Listener:
         now = asyncio.get_running_loop().time()
         self.events.append((now, event))
         if isinstance(event, Speech):
-            turn, samples = event.turn, event.frame.samples
+            turn = event.turn
+            self._rate = event.frame.rate
             assert event.frame.start == self.received.get(turn, 0), "a gap or an overlap"
             self.received[turn] = event.frame.end
             self._until[turn] = max(self._until.get(turn, 0.0), now) + event.frame.seconds
@@ -53,7 +55,7 @@ class Listener:
         if turn in self.flushed:
             return self.flushed[turn]
         ahead = max(0.0, self._until.get(turn, 0.0) - now)
-        return max(0, self.received.get(turn, 0) - round(ahead * RATE))
+        return max(0, self.received.get(turn, 0) - round(ahead * self._rate))
 
     def of(self, *kinds: type) -> list[Any]:
         """The events of these kinds, in order."""

@@ -12,6 +12,7 @@ import pytest
 from ollama_server import CHAT, EMBEDDING, Answer, OllamaServer, Refusal
 
 from coda_voice_plugin import (
+    AnswerBrokenError,
     ChatOptions,
     EngineError,
     EngineTimeoutError,
@@ -175,21 +176,21 @@ async def test_a_refused_connection_says_how_to_start_the_server() -> None:
 
 async def test_a_server_that_accepts_and_says_nothing_is_late() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        mind = OllamaClient(config(f"http://127.0.0.1:{deaf.getsockname()[1]}", connect_ms=50))
+        mind = OllamaClient(config(f"http://127.0.0.1:{deaf.getsockname()[1]}", answer_ms=50))
         with pytest.raises(EngineTimeoutError, match="50 ms"):
             await mind.probe()
 
 
 async def test_a_missing_model_says_how_to_get_it() -> None:
     async with OllamaServer(says_hello).open() as server:
-        with pytest.raises(EngineError, match=r"ollama pull qwen3:8b.*it has: tiny:latest"):
+        with pytest.raises(EngineError, match=r"coda-voice models pull qwen3:8b.*it has: tiny:latest"):
             await OllamaClient(config(server.url, model="qwen3:8b")).probe()
 
 
 async def test_a_model_that_vanishes_says_how_to_get_it() -> None:
     async with talking(says_hello) as (server, mind):
         server.models.clear()
-        with pytest.raises(EngineError, match="ollama pull tiny:latest"):
+        with pytest.raises(EngineError, match="coda-voice models pull tiny:latest"):
             await read(mind)
 
 
@@ -239,8 +240,8 @@ async def test_a_server_that_dies_in_the_middle_is_an_error() -> None:
         await asyncio.start_server(serve, "127.0.0.1", 0) as dying,
     ):
         port = dying.sockets[0].getsockname()[1]
-        mind._client._client.base_url = f"http://127.0.0.1:{port}"
-        with pytest.raises(EngineError, match="cannot talk to the server"):
+        mind._connection.client._client.base_url = f"http://127.0.0.1:{port}"
+        with pytest.raises(AnswerBrokenError, match="broke off its answer"):
             await read(mind)
 
 

@@ -42,7 +42,7 @@ def play(world: World, scene: Scene, listener: Listener | None = None) -> Listen
             session.close()
 
     run_virtual(run())
-    assert world.llm.open == 0
+    assert world.llm.writing == 0
     return heard
 
 
@@ -106,10 +106,10 @@ def test_an_interruption_stops_sound_synthesis_and_generation() -> None:
     async def scene(user: User, listener: Listener) -> None:
         await user.speak(2)
         await user.silence(3)
-        assert world.llm.open == 1
+        assert world.llm.writing == 1
         began = asyncio.get_running_loop().time()
         await user.speak(1)
-        assert world.llm.open == 0
+        assert world.llm.writing == 0
         flush = next(at for at, e in listener.events if isinstance(e, Flush))
         assert flush - began < 0.25
         await user.silence(0.3)
@@ -340,7 +340,7 @@ def test_hanging_up_in_mid_word_stores_what_was_heard() -> None:
     (turn,) = world.store.turns_kept
     assert turn.interrupted
     assert turn.assistant
-    assert world.llm.open == 0
+    assert world.llm.writing == 0
 
 
 def test_closing_in_mid_utterance_answers_it_before_the_end() -> None:

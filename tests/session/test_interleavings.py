@@ -127,7 +127,7 @@ def check(story: Story) -> None:
     listener, world = story.listener, story.world
     events = [event for _, event in listener.events]
     turns = world.store.turns_kept
-    assert world.llm.open == 0, "a model is still writing"
+    assert world.llm.writing == 0, "a model is still writing"
     assert not events or isinstance(events[0], SessionReady)
     assert len(story.ended) == 1
     _nothing_stale_is_sent(events)

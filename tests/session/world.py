@@ -172,7 +172,7 @@ class ScriptedLLM(LanguageModel):
         self.words = 12
         self.failures = 0
         self.fail_after = 3
-        self.open = 0
+        self.writing = 0
         self.asked: list[tuple[Message, ...]] = []
         self.script: list[list[str | ToolCall]] = []
         self.yielded = 0
@@ -184,7 +184,7 @@ class ScriptedLLM(LanguageModel):
         tools: Sequence[Tool] = (),
         options: ChatOptions | None = None,
     ) -> AsyncGenerator[str | ToolCall, None]:
-        self.open += 1
+        self.writing += 1
         self.asked.append(tuple(messages))
         number = len(self.asked)
         pieces = self.script.pop(0) if self.script else self._words(number)
@@ -198,7 +198,7 @@ class ScriptedLLM(LanguageModel):
                 yield piece
                 await asyncio.sleep(self.between)
         finally:
-            self.open -= 1
+            self.writing -= 1
 
     def _words(self, number: int) -> list[str | ToolCall]:
         ends = {4: ".", self.words - 1: "."}

@@ -108,5 +108,12 @@ def explained(where: Where, *, begun: Callable[[], bool] = lambda: False) -> Ite
     except (EngineError, TimeoutError):
         raise
     # the last two: the client takes what came apart without looking at its type
-    except (ResponseError, httpx.HTTPError, OSError, ValueError, TypeError, AttributeError) as error:
+    except (
+        ResponseError,
+        httpx.HTTPError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise where.raised(error, begun=begun()) from error

@@ -43,8 +43,8 @@ class RefusedError(EngineError):
 
 
 def may_pass(error: EngineError) -> bool:
-    """Whether asking again may help: nobody there, hung up, or failed (5xx) before an answer."""
-    if isinstance(error, EngineDownError):
+    """Whether asking again may help: nobody there, hung up, broke off, or failed (5xx)."""
+    if isinstance(error, EngineDownError | AnswerBrokenError):
         return True
     return type(error) is EngineError and getattr(error.__cause__, "status_code", 0) >= 500
 
@@ -84,18 +84,18 @@ class Where:
         """What the server itself says, by its meaning."""
         if status == 404 and "model" in text.lower():
             return self.missing()
-        if memory := _MEMORY.search(text):
-            return self._too_big(text, memory["need"], memory["have"])
-        if _CONTEXT.search(text):
-            return self._overflow(text)
-        if status == 400 and not begun:
-            for part, sign in (("think", "think"), ("tools", "support tools")):
-                if sign in text:
-                    return RefusedError(part, f"{self.model} refuses {part!r}: {text}")
         if begun:
             return AnswerBrokenError(
                 NAME, f"the server at {self.url} failed in the middle of its answer: {_line(text)}"
             )
+        if memory := _MEMORY.search(text):
+            return self._too_big(text, memory["need"], memory["have"])
+        if _CONTEXT.search(text):
+            return self._overflow(text)
+        if status == 400:
+            for part, sign in (("think", "think"), ("tools", "support tools")):
+                if sign in text:
+                    return RefusedError(part, f"{self.model} refuses {part!r}: {text}")
         code = f" ({status})" if status > 0 else ""
         return EngineError(NAME, f"the server at {self.url} reports{code}: {_line(text)}")
 

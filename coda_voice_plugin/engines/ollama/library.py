@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from coda_voice_plugin import EngineError, ModelTooBigError
+from coda_voice_plugin import (
+    EngineError,
+    EngineTimeoutError,
+    ModelMissingError,
+    ModelTooBigError,
+)
 from coda_voice_plugin.config.model import ExternalLLMSettings
 
 from .connection import Connection, explained
@@ -25,6 +30,8 @@ PULL_QUIET_S = 300.0
 """Longest silence during a pull: checking the sum of a large file takes minutes."""
 PULL_ATTEMPTS = 5
 """Broken pulls in a row without a byte of progress."""
+PULL_PAUSE_S = 1.0
+"""Before the first new attempt; each further one waits so much longer."""
 _MEASURE = "Count from one to forty in words."
 _MEASURED_TOKENS = 48
 
@@ -185,23 +192,27 @@ class Library:
     async def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
         """Have the server fetch a model; goes on by itself after a broken connection."""
         where = self._where(name)
-        furthest, failures = -1, 0
+        furthest: dict[str, int] = {}
+        failures = 0
         while True:
             try:
                 async with aclosing(self._pull_once(where)) as steps:
                     async for step in steps:
-                        if step.done > furthest:
-                            furthest, failures = step.done, 0
+                        if step.done > furthest.get(step.status, 0):
+                            furthest[step.status], failures = step.done, 0
                         yield step
                 return
             except EngineError as error:
+                if "file does not exist" in str(error):
+                    raise ModelMissingError(
+                        NAME, name, f"there is no model {name!r} to pull; see ollama.com/library."
+                    ) from error
                 failures += 1
-                broken = may_pass(error) or error.code in ("answer_broken", "engine_timeout")
-                if not broken or failures >= PULL_ATTEMPTS or "manifest" in str(error):
+                may_go_on = may_pass(error) or isinstance(error, EngineTimeoutError)
+                if not may_go_on or failures >= PULL_ATTEMPTS or "manifest" in str(error):
                     raise
-                logger.warning("%s Going on.", error)
-                furthest = -1 if step_unknown(error) else furthest
-                await asyncio.sleep(min(failures, 5) * self._settings.answer_ms / 5_000)
+                logger.warning("%s The pull goes on where it stopped.", error)
+                await asyncio.sleep(failures * PULL_PAUSE_S)
 
     async def measure(self, name: str) -> Measurement:
         """Have the model write a little, once alone and twice at the same time."""
@@ -236,11 +247,11 @@ class Library:
         """Moments of the first and the last part of an answer, and the last part."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.load_ms / 1000
-        first, part = 0.0, None
+        first, last = 0.0, None
         async with aclosing(self._connection.chat(self._where(name), request, until)) as parts:
             async for part in parts:
-                first = first or loop.time()
-        return first, loop.time(), part
+                first, last = first or loop.time(), part
+        return first, loop.time(), last
 
     async def _pull_once(self, where: Where) -> AsyncGenerator[PullProgress, None]:
         begun = False
@@ -294,7 +305,7 @@ class Library:
         verb = "these fit" if error.have is not None else "these are smaller"
         more = f"Of its models {verb}: {named}." if named else "None of its models fits."
         if others := await self.loaded():
-            held = ", ".join(f"{name} ({gigabytes(l.size)})" for name, l in others.items())
+            held = ", ".join(f"{name} ({gigabytes(each.size)})" for name, each in others.items())
             more += f" Loaded now: {held}; `coda-voice models unload NAME` frees memory."
         said = str(error).removeprefix(f"{NAME}: ")
         return ModelTooBigError(NAME, f"{said} {more}", need=error.need or own, have=error.have)

@@ -1,0 +1,66 @@
+"""Tools for a model whose server has no field for them: told in the system prompt.
+
+The wording was chosen with Qwen2.5-Coder 0.5B and 1.5B: signatures in one line each and
+an example; longer descriptions in JSON made both call a tool when they were greeted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from coda_voice_plugin import Message, Tool
+
+_HOW_TO_CALL = (
+    'To use a tool, write only JSON such as {"name": "weather", "arguments": {"city": "Oslo"}}. '
+    "Its result comes back to you. Use a tool only when it is needed; otherwise answer in words."
+)
+_RESULT = "Result of {name}: {said}"
+
+
+def with_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[dict[str, str]]:
+    """The conversation in the words of any chat template: system, user, assistant.
+
+    The tools follow the system prompt; a call is what the model itself would write,
+    and its result is told by the user.
+    """
+    said = [_plain(message) for message in messages]
+    if tools:
+        if not said or said[0]["role"] != "system":
+            said.insert(0, {"role": "system", "content": ""})
+        text = f"{said[0]['content']}\n\n{_described(tools)}"
+        said[0] = {"role": "system", "content": text.lstrip()}
+    return said
+
+
+def _plain(message: Message) -> dict[str, str]:
+    if message.role == "tool":
+        return {"role": "user", "content": _RESULT.format(name=message.name, said=message.content)}
+    calls = [
+        json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
+        for call in message.tool_calls
+    ]
+    text = "\n".join([message.content, *calls] if message.content else calls)
+    return {"role": message.role, "content": text if calls else message.content}
+
+
+def _described(tools: Sequence[Tool]) -> str:
+    return "\n".join(["Tools you can use:", *map(_signature, tools), _HOW_TO_CALL])
+
+
+def _signature(tool: Tool) -> str:
+    """``- weather(city: string, days?: integer): Tells the weather of a city.``"""
+    required = tool.parameters.get("required", ())
+    given = ", ".join(
+        f"{name}{'' if name in required else '?'}: {_kind(each)}"
+        for name, each in tool.parameters.get("properties", {}).items()
+    )
+    return f"- {tool.name}({given}): {tool.description}"
+
+
+def _kind(schema: Any) -> str:
+    schema = schema if isinstance(schema, dict) else {}
+    if choices := schema.get("enum"):
+        return "|".join(map(str, choices))
+    return str(schema.get("type", "any"))

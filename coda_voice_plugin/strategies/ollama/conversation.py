@@ -1,0 +1,134 @@
+"""One call's answers: think, speak, use tools, ask back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from coda_voice_plugin import (
+    Call,
+    EngineError,
+    Message,
+    Prompt,
+    Reply,
+    Tool,
+    ToolCall,
+)
+
+from .kept import KeptAnswers, replay
+from .openers import Opener, Openers
+from .questions import Question
+from .rest import Rest
+from .toolbox import Toolbox
+from .written import Written
+
+
+class Conversation:
+    """What lasts from answer to answer in one call, besides its history."""
+
+    def __init__(self, call: Call, kept: KeptAnswers, rest: Rest) -> None:
+        self._call = call
+        self._kept = kept
+        self._rest = rest
+        self._openers = Openers(call.config)
+        self._question: Question | None = None
+
+    async def answer(self, reply: Reply, text: str) -> None:
+        """Answer ``text`` by ``reply``; return when it has been heard or dropped."""
+        answer = Answer(self._call, reply, self._openers.opener(reply), self._kept)
+        question = self._question
+        async with reply:
+            await answer.give(text, question)
+        if not reply.is_released:
+            return  # the user meant something else
+        if self._question is question:
+            self._question = None  # whatever it was, this turn has decided it
+        if reply.interrupted or reply.error:
+            for event in answer.toolbox.events:
+                self._call.remember(event)
+        elif answer.question is not None:
+            self._question = answer.question
+            self._question.heard_at = asyncio.get_running_loop().time()
+        self._rest.begin()
+
+
+class Answer:
+    """One answer in the making."""
+
+    def __init__(self, call: Call, reply: Reply, opener: Opener, kept: KeptAnswers) -> None:
+        self._call = call
+        self._llm = call.host.llm
+        self._reply = reply
+        self._opener = opener
+        self._kept = kept
+        self.toolbox = Toolbox(call, ())
+        self.question: Question | None = None
+        """What it ended with, if the mind wants to do something dangerous."""
+
+    async def give(self, text: str, earlier: Question | None) -> None:
+        """Think about ``text`` and speak; ``earlier`` is what the user was asked just before."""
+        agreed = earlier is not None and earlier.agreed(text)
+        notes = [earlier.refusal] if earlier and not agreed else []
+        prompt = await self._call.think(text, notes)
+        self._reply.style = prompt.style
+        self.toolbox = Toolbox(self._call, prompt.tools if self._llm.supports_tools else ())
+        messages = list(prompt.messages)
+        if earlier and agreed:
+            messages += await self._do_what_was_asked(earlier)
+        await self._speak_and_do(prompt, messages)
+
+    async def _speak_and_do(self, prompt: Prompt, messages: list[Message]) -> None:
+        said = ""
+        for rounds_left in reversed(range(1 + self._call.config.tools.rounds)):
+            written = await self._speak(prompt, messages, self.toolbox.tools if rounds_left else ())
+            said += written.text
+            if not (written.calls and rounds_left):
+                break
+            await self._reply.confirmed()  # a tool may do what cannot be undone
+            if dangerous := self.toolbox.to_confirm(written.calls):
+                await self._ask(Question(written.calls, dangerous, self._call.config.tools))
+                return
+            messages += await self._use(written.calls, written.text)
+        if not said.strip():
+            raise EngineError(self._llm.label, "gave no answer; ask again.")
+
+    async def _speak(
+        self, prompt: Prompt, messages: Sequence[Message], tools: Sequence[Tool]
+    ) -> Written:
+        """Speak what the mind writes, as it writes it."""
+        async with aclosing(self._chat(prompt, messages, tools)) as answer:
+            written = Written(answer, self._reply)
+            await self._opener.bridge(written.begin())
+            await self._reply.stream(written.pieces())
+        if len(messages) == len(prompt.messages) and not written.calls:
+            most = self._call.config.speed.response_cache
+            self._kept.keep(self._llm.label, prompt, written.text, most)
+        return written
+
+    def _chat(
+        self, prompt: Prompt, messages: Sequence[Message], tools: Sequence[Tool]
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        first = len(messages) == len(prompt.messages)
+        answer = self._kept.find(self._llm.label, prompt) if first else None
+        return self._llm.chat(messages, tools=tools) if answer is None else replay(answer)
+
+    async def _use(self, calls: Sequence[ToolCall], text: str = "") -> list[Message]:
+        """Run tools; what the mind reads of it."""
+        slow = self.toolbox.is_slow(calls)
+        results = await self._opener.bridge(self.toolbox.use(calls), at_once=slow)
+        return [Message("assistant", text, tool_calls=tuple(calls)), *results]
+
+    async def _ask(self, question: Question) -> None:
+        self._call.notify("tool_question", text=question.text)
+        self._reply.generated += question.text
+        await self._reply.say(question.text)
+        self.question = question
+
+    async def _do_what_was_asked(self, question: Question) -> list[Message]:
+        """The user said yes: run the tools, unless it was too late for a yes."""
+        await self._reply.confirmed()
+        assert self._reply.utterance is not None
+        if not question.in_time(self._reply.utterance):
+            return [Message("system", question.refusal)]
+        return await self._use(question.calls)
