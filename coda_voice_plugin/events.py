@@ -303,7 +303,17 @@ class TalkKey:
     down: bool
 
 
-ClientEvent = Hello | AudioFrame | Played | Stop | Typed | TalkKey
+@dataclass(frozen=True, slots=True)
+class UseModel:
+    """Think with another model from the next answer on; the conversation goes on.
+
+    The mind belongs to the process: all its calls change with it.
+    """
+
+    model: str
+
+
+ClientEvent = Hello | AudioFrame | Played | Stop | Typed | TalkKey | UseModel
 
 
 # What a mind reads and writes.

@@ -13,13 +13,16 @@ from typing import cast
 
 from . import weights
 from .audio import Floats, Silero, SmartTurn
-from .config import VoiceConfig, merge_live
+from .config import VoiceConfig, changes, merge_live
 from .engine import Engine, LanguageModel, ModelThread, SpeechToText, TextToSpeech
 from .errors import BusyError, PluginError, WeightsError
 from .plugins import Plugins, load_plugins
 from .session.phrases import PhraseCache
 from .session.store import Store, default_path, open_store
 from .strategy import Strategy
+
+_MINDS = {"external_llm": "ollama", "embedded_llm": "llamacpp"}
+"""The mind whose model each section of the settings names."""
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +111,21 @@ class Host:
         """Use for new calls what ``config`` changes and can be changed live."""
         self.config = merge_live(self.config, config)
 
+    async def use(self, config: VoiceConfig) -> None:
+        """Like :meth:`reload`, and change the mind's model if ``config`` names another.
+
+        Raises EngineError when that model cannot be had; then nothing changes.
+        """
+        live = changes(self.config, config).live
+        for key, model in (
+            ("external_llm.model", config.external_llm.model),
+            ("embedded_llm.model", config.embedded_llm.model),
+        ):
+            section = key.partition(".")[0]
+            if key in live and model and thinks_by(self.label("llm"), section):
+                await self.llm.switch(model)
+        self.reload(config)
+
     def _engine(self, kind: str) -> Engine:
         try:
             return self._engines[kind]
@@ -117,6 +135,11 @@ class Host:
     def _undeclared(self, kind: str) -> PluginError:
         name = self.strategy.name
         return PluginError(f"strategy {name!r} uses {kind} but its `needs` does not list it.")
+
+
+def thinks_by(label: str, section: str) -> bool:
+    """Whether the settings in ``section`` are those of the mind with this label."""
+    return label.split()[:1] == [_MINDS[section]]
 
 
 def make_engines(config: VoiceConfig, plugins: Plugins) -> dict[str, Engine]:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Tell whether settings, plugins, weights and engines are in place."),
     "plugins": ("plugins", "List what is installed, and by whom."),
     "config": ("config", "Show the settings, where each came from, and the presets."),
+    "models": ("models", "List, pull, load, unload and measure language models."),
     "fetch": ("fetch", "Download the model files that a conversation needs."),
     "version": ("version", "Print the version."),
 }

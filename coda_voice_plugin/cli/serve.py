@@ -63,6 +63,6 @@ async def reread(choice: Choice, host: Host) -> Mapping[str, Any]:
 
     loaded = await asyncio.to_thread(choice.load)
     found = changes(host.config, loaded.config)
-    host.reload(loaded.config)
+    await host.use(loaded.config)
     start_logging(host.config, verbose=choice.verbose)
     return {"live": list(found.live), "restart": list(found.restart)}

@@ -15,6 +15,9 @@ _LIVE_KEYS = (
     "personality_integration_enabled",
     "tools_integration_enabled",
     "websocket_events_enabled",
+    # the mind changes its model while it runs
+    "external_llm.model",
+    "embedded_llm.model",
 )
 # The models that they call for are loaded at start-up.
 _NEEDS_A_MODEL = ("audio.vad", "turn.acoustic_hint")

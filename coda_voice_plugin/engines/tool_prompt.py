@@ -1,12 +1,11 @@
 """Tools for a model whose server has no field for them: told in the system prompt.
 
 The wording was chosen with Qwen2.5-Coder 0.5B and 1.5B: signatures in one line each and
-an example; longer descriptions in JSON made both call a tool when they were greeted.
+an example; descriptions in JSON made the smaller one call a tool when it was greeted.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,8 @@ from coda_voice_plugin import Message, Tool
 
 _HOW_TO_CALL = (
     'To use a tool, write only JSON such as {"name": "weather", "arguments": {"city": "Oslo"}}. '
-    "Its result comes back to you. Use a tool only when it is needed; otherwise answer in words."
+    "Its result comes back to you. Never guess what a tool can tell. When no tool fits, answer "
+    "in words."
 )
 _RESULT = "Result of {name}: {said}"
 
@@ -22,8 +22,7 @@ _RESULT = "Result of {name}: {said}"
 def with_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[dict[str, str]]:
     """The conversation in the words of any chat template: system, user, assistant.
 
-    The tools follow the system prompt; a call is what the model itself would write,
-    and its result is told by the user.
+    The tools follow the system prompt; the user tells the result of a call.
     """
     said = [_plain(message) for message in messages]
     if tools:
@@ -37,12 +36,10 @@ def with_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[dict[
 def _plain(message: Message) -> dict[str, str]:
     if message.role == "tool":
         return {"role": "user", "content": _RESULT.format(name=message.name, said=message.content)}
-    calls = [
-        json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
-        for call in message.tool_calls
-    ]
-    text = "\n".join([message.content, *calls] if message.content else calls)
-    return {"role": message.role, "content": text if calls else message.content}
+    used = " and ".join(call.name for call in message.tool_calls)
+    # in words: after a call in JSON the small models answer its result with another call
+    text = f"I used {used}." if used and not message.content else message.content
+    return {"role": message.role, "content": text}
 
 
 def _described(tools: Sequence[Tool]) -> str:

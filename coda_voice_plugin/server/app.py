@@ -67,11 +67,15 @@ def make_app(
     async def admin_reload(request: web.Request) -> web.Response:
         return await answer_reload(request, reload)
 
+    async def admin_model(request: web.Request) -> web.Response:
+        return await answer_model(request, host)
+
     for path, handler in _files().items():
         app.router.add_get(path, handler)
     app.router.add_get("/v1/voice", voice)
     app.router.add_get("/health", health)
     app.router.add_post("/admin/reload", admin_reload)
+    app.router.add_post("/admin/model", admin_model)
     _add_protocols(app, host)
     app.on_shutdown.append(hang_up)
     return app
@@ -92,9 +96,7 @@ def report_health(host: Host) -> dict[str, Any]:
 
 async def answer_reload(request: web.Request, reload: Reload | None) -> web.Response:
     """Read the configuration again; only for callers on this machine."""
-    direct = not any(name in request.headers for name in ("Forwarded", "X-Forwarded-For"))
-    if not (direct and is_loopback(request.remote or "")):
-        raise web.HTTPForbidden(text="only a program on this machine may reload the settings.")
+    _only_from_here(request)
     if reload is None:
         raise web.HTTPNotImplemented(text="this server was started without a way to reload.")
     try:
@@ -102,6 +104,29 @@ async def answer_reload(request: web.Request, reload: Reload | None) -> web.Resp
     except VoiceError as error:
         return web.json_response({"code": error.code, "message": str(error)}, status=400)
     return web.json_response(dict(changed))
+
+
+async def answer_model(request: web.Request, host: Host) -> web.Response:
+    """Change the mind's model; only for callers on this machine."""
+    _only_from_here(request)
+    try:
+        asked = await request.json()
+    except ValueError:
+        asked = None
+    model = asked.get("model") if isinstance(asked, dict) else None
+    if not isinstance(model, str) or not model.strip():
+        raise web.HTTPBadRequest(text='send {"model": "NAME"} as JSON.')
+    try:
+        await host.llm.switch(model)
+    except VoiceError as error:
+        return web.json_response({"code": error.code, "message": str(error)}, status=400)
+    return web.json_response({"llm": host.label("llm")})
+
+
+def _only_from_here(request: web.Request) -> None:
+    direct = not any(name in request.headers for name in ("Forwarded", "X-Forwarded-For"))
+    if not (direct and is_loopback(request.remote or "")):
+        raise web.HTTPForbidden(text="only a program on this machine may change the settings.")
 
 
 def _files() -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:

@@ -151,8 +151,7 @@ class Call:
         system = Message("system", self.config.prompt.system)
         user = Message("user", user_text)
         context = self.context
-        fixed = context.count((system, *extra, user)) + context.count_tools(tools)
-        context.fit(context.prompt_room - fixed)
+        context.fit(context.count((system, *extra, user)) + context.count_tools(tools))
         return Prompt((system, *context.messages, *extra, user), tools, style)
 
     def remember(self, note: str) -> None:

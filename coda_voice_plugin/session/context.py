@@ -70,10 +70,7 @@ class Exchange:
 
 
 class Context:
-    """The past of one conversation as its mind reads it.
-
-    ``room`` tokens are for the past; :meth:`fit` sets it anew for each answer.
-    """
+    """The past of one conversation as its mind reads it."""
 
     def __init__(self, config: VoiceConfig, llm: object = None) -> None:
         self._settings = config.prompt
@@ -84,7 +81,10 @@ class Context:
         self.summary = ""
         """What was said before the oldest exchange that is still read."""
         self.prompt_room = prompt_room(config, llm)
+        """Tokens for everything that the mind reads for one answer."""
         self.room = self.prompt_room
+        """Tokens of it for the past."""
+        self._fixed = 0
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -120,15 +120,24 @@ class Context:
         """Something that the mind must know and nobody said."""
         self._append([Message("system", note)], turn=False)
 
-    def fit(self, room: int) -> None:
-        """Drop the oldest exchanges, many at once, if the past needs more than ``room`` tokens."""
+    def fit(self, fixed: int) -> None:
+        """Drop the oldest exchanges, many at once, if they do not fit beside ``fixed`` tokens
+        of instructions, tools and question."""
+        self._fixed = fixed
         most = self._settings.history_tokens
-        self.room = max(0, room if most is None else min(room, most))
+        left = max(0, self.prompt_room - fixed)
+        self.room = left if most is None else min(left, most)
         if self._fills(1.0):
             going = self._excess()
             self._fallen += self._exchanges[:going]
             del self._exchanges[:going]
             self._bound_the_fallen()
+
+    def overflowed(self, need: int | None, have: int | None) -> None:
+        """The last prompt had ``need`` tokens by the mind's count, and ``have`` fit: believe
+        that, and leave more room from now on. Fit again afterwards."""
+        share = min(KEPT, have / need) if need and have else KEPT
+        self.prompt_room = int(share * min(self.prompt_room, self._fixed + self.tokens))
 
     def falling(self) -> tuple[Exchange, ...]:
         """What the summary lacks: what was dropped, and what soon will have to be."""

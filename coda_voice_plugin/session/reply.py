@@ -50,6 +50,7 @@ class Reply:
         self.reported = call.reports_playback
         self.playback = Playback(call.output_rate, reported=self.reported)
         self.closed = asyncio.Event()
+        self._names: dict[str, str] = {}  # who answers: a mind may change its model meanwhile
         self._chunks: deque[memoryview] = deque()
         self._total = 0  # samples given to play()
         self._captioned = 0  # words already sent as captions
@@ -224,6 +225,7 @@ class Reply:
         """It has the floor now, as number ``turn``."""
         self.turn = turn
         self.utterance = utterance
+        self._names = self._call.names
         self._released.set()
 
     def summary(self, origin: float) -> Turn:
@@ -232,7 +234,6 @@ class Reply:
         now = asyncio.get_running_loop().time()
         timings = dict(self.utterance.timings_ms)
         timings.update({name: round(1000 * (at - origin), 1) for name, at in self._marks.items()})
-        names = self._call.names
         return Turn(
             index=self.turn,
             user=self.utterance.text,
@@ -244,7 +245,7 @@ class Reply:
             timings_ms=timings,
             heard_ms=round(1000 * self.playback.position(now) / self.playback.rate, 1),
             spoken_ms=round((self.utterance.end - self.utterance.start) / 16, 1),
-            **names,
+            **self._names,
         )
 
     def _needs_listener(self) -> bool:

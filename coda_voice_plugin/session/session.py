@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..audio import AudioProcessor, Sound
 from ..config import VoiceConfig
-from ..errors import StoreError, VoiceError
+from ..errors import EngineError, StoreError, VoiceError
 from ..events import (
     AudioFrame,
     ClientEvent,
@@ -27,6 +27,7 @@ from ..events import (
     TalkKey,
     Transcript,
     Typed,
+    UseModel,
     UserSpeech,
     UserText,
     Utterance,
@@ -95,6 +96,8 @@ class Session:
         )
         self._ear = self._make_ear() if listens else None
         self._closed = False
+        self._tasks: asyncio.TaskGroup | None = None
+        self._switching: asyncio.Task[None] | None = None
         self._speaker.post(self._ready(hello))
 
     def receive(self, event: ClientEvent) -> None:
@@ -114,6 +117,8 @@ class Session:
                 if down:
                     self._barge_in()
                 self._take(self._processor.talk_key(down))
+            case UseModel(model):
+                self._switch(model)
             case Hello():
                 raise VoiceError("hello was said already; it opens a session.")
 
@@ -178,10 +183,13 @@ class Session:
             async with asyncio.TaskGroup() as outer:
                 outer.create_task(self._speaker.run(), name="speaker")
                 async with asyncio.TaskGroup() as inner:
+                    self._tasks = inner
                     if self._ear is not None:
                         inner.create_task(self._hear(self._ear), name="ear")
                     await self.host.strategy.converse(self.call)
-                    self._closed = True
+                    self._closed, self._tasks = True, None
+                    if self._switching is not None:
+                        self._switching.cancel()
                     if self._ear is not None:
                         self._ear.close()
                 await self._scribe.kept()
@@ -257,6 +265,23 @@ class Session:
     def _unheard(self, text: str) -> None:
         if self._ear is not None:
             self._ear.unanswered = text
+
+    def _switch(self, model: str) -> None:
+        """Begin to change the mind's model; one change at a time."""
+        if self._tasks is None or self._switching is not None:
+            self.call.report(EngineError(self.call.names["llm"], "is changing its model already."))
+            return
+        self._switching = self._tasks.create_task(self._use_model(model), name="model")
+
+    async def _use_model(self, model: str) -> None:
+        try:
+            await self.host.llm.switch(model)
+        except VoiceError as error:
+            self.call.report(error)
+        else:
+            self.call.notify("model", llm=self.host.label("llm"))
+        finally:
+            self._switching = None
 
     def _typed(self, text: str) -> None:
         text = text.strip()

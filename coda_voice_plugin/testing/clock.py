@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-GRACE_S = 0.002
+GRACE_S = 0.0005
 """Real seconds that a socket gets before the clock moves. What one end of a loopback
 connection writes is there for the other at once; the rest is for the kernel."""
 

@@ -135,8 +135,19 @@ class ScriptedLLM(LanguageModel):
         self.asked: list[tuple[Message, ...]] = []
         """What it read, by question."""
         self.script: list[list[str | ToolCall]] = []
+        self.model = ""
         self.yielded = 0
         """Pieces given in all."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.model}".strip()
+
+    async def switch(self, model: str) -> None:
+        await asyncio.sleep(0.02)
+        if model == "none":
+            raise EngineError(self.name, f"has no model {model!r}.")
+        self.model = model
 
     async def chat(
         self,

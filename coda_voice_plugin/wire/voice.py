@@ -31,6 +31,7 @@ from ..events import (
     TalkKey,
     TurnEnded,
     Typed,
+    UseModel,
     UserSpeech,
     UserText,
 )
@@ -42,6 +43,8 @@ MIN_RATE, MAX_RATE = 8_000, 96_000
 """Hertz that a microphone may have."""
 MAX_TEXT = 4_000
 """Characters of one typed turn."""
+MAX_NAME = 200
+"""Characters of a model's name."""
 HEADER = struct.Struct("<II")
 """Turn and first sample, before the sound of a reply."""
 
@@ -94,6 +97,13 @@ def _typed(fields: Fields) -> Typed:
     return Typed(text)
 
 
+def _use_model(fields: Fields) -> UseModel:
+    model = fields.text("model", MAX_NAME)
+    if not model.strip():
+        raise WireError('model: the field "model" must not be empty.')
+    return UseModel(model)
+
+
 _READERS: dict[str, Callable[[Fields], ClientEvent]] = {
     "hello": lambda f: Hello(
         rate=f.count("rate", MIN_RATE, MAX_RATE),
@@ -105,6 +115,7 @@ _READERS: dict[str, Callable[[Fields], ClientEvent]] = {
     "stop": lambda f: Stop(),
     "text": _typed,
     "talk": lambda f: TalkKey(down=f.flag("down")),
+    "model": _use_model,
 }
 
 

@@ -28,6 +28,7 @@ from ..events import (
     Turn,
     TurnEnded,
     Typed,
+    UseModel,
     UserSpeech,
     UserText,
     Word,
@@ -56,6 +57,8 @@ def encode(event: ClientEvent) -> str | bytes:
             return write_object("text", {"text": event.text})
         case TalkKey():
             return write_object("talk", {"down": event.down})
+        case UseModel():
+            return write_object("model", {"model": event.model})
 
 
 def decode(message: str | bytes, output_rate: int) -> ServerEvent:

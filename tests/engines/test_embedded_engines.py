@@ -223,7 +223,7 @@ async def test_who_waits_for_a_turn_can_leave(mind: LlamaCpp) -> None:
             waiting = group.create_task(read(mind, PROMPT, 4))
             await asyncio.sleep(0.05)
             waiting.cancel()
-        assert mind._slots.locked()  # the first answer is still being written
+        assert mind._loaded._slots.locked()  # the first answer is still being written
     assert await read(mind, PROMPT, 4)
 
 

@@ -183,7 +183,9 @@ async def test_a_server_that_accepts_and_says_nothing_is_late() -> None:
 
 async def test_a_missing_model_says_how_to_get_it() -> None:
     async with OllamaServer(says_hello).open() as server:
-        with pytest.raises(EngineError, match=r"coda-voice models pull qwen3:8b.*it has: tiny:latest"):
+        with pytest.raises(
+            EngineError, match=r"coda-voice models pull qwen3:8b.*it has: tiny:latest"
+        ):
             await OllamaClient(config(server.url, model="qwen3:8b")).probe()
 
 

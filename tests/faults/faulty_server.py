@@ -221,6 +221,13 @@ async def overloaded(line: Line) -> None:
     )
 
 
+async def too_big(line: Line) -> None:
+    await line.answer(
+        "500 Internal Server Error",
+        b'{"error":"model requires more system memory (48.5 GiB) than is available (12.1 GiB)"}',
+    )
+
+
 async def half_a_line(line: Line) -> None:
     await line.begin()
     await line.chunk(part("The ")[:40])

@@ -377,6 +377,20 @@ async def test_reload_tells_what_changed(open_door: Any) -> None:
     assert answer.status == 403
 
 
+async def test_the_model_of_the_mind_is_changed_by_programs_on_this_machine_only(
+    open_door: Any,
+) -> None:
+    door = await open_door()
+    post = door.client.post
+    assert (await post("/admin/model", json={"name": "x"})).status == 400
+    far = {"X-Forwarded-For": "203.0.113.9"}
+    assert (await post("/admin/model", json={"model": "x"}, headers=far)).status == 403
+    # the scripted strategy needs no mind: the reason comes as a typed error
+    answer = await post("/admin/model", json={"model": "x"})
+    assert answer.status == 400
+    assert (await answer.json())["code"] == "plugin"
+
+
 async def test_a_reload_of_bad_settings_is_refused_with_the_reason(open_door: Any) -> None:
     async def reload() -> dict[str, list[str]]:
         raise ConfigError("turn.unsure_ms: must be a number.")

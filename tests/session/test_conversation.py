@@ -13,6 +13,7 @@ from coda_voice_plugin import Call, EngineError, Pause, Strategy, Turn, Utteranc
 from coda_voice_plugin.events import (
     Caption,
     Flush,
+    Notice,
     Problem,
     SessionReady,
     Speech,
@@ -22,6 +23,7 @@ from coda_voice_plugin.events import (
     ToolCall,
     TurnEnded,
     Typed,
+    UseModel,
     UserText,
 )
 from coda_voice_plugin.strategies.ollama import OllamaStrategy
@@ -379,6 +381,40 @@ def test_a_slow_reader_delays_only_itself_and_is_estimated() -> None:
     heard = play(world, scene, Listener(delay=0.03))
     (turn,) = turns(heard)
     assert turn.assistant.split() == turn.generated.split()
+
+
+def test_the_model_changes_in_mid_conversation_and_the_history_stays() -> None:
+    world = World(OllamaStrategy())
+
+    async def scene(user: User, listener: Listener) -> None:
+        await user.speak(2)
+        await user.silence(8)
+        user._session.receive(UseModel("larger"))
+        await user.silence(0.1)
+        await user.speak(1)
+        await user.silence(8)
+
+    heard = play(world, scene)
+    assert [event.data for event in heard.of(Notice) if event.kind == "model"] == [
+        {"llm": "scripted larger"}
+    ]
+    first, second = turns(heard)
+    assert (first.llm, second.llm) == ("scripted", "scripted larger")
+    assert any(message.content == "u0 u1" for message in world.llm.asked[-1])
+
+
+def test_a_model_that_cannot_be_had_is_told_and_the_old_one_goes_on() -> None:
+    world = World(OllamaStrategy())
+
+    async def scene(user: User, listener: Listener) -> None:
+        user._session.receive(UseModel("none"))
+        await user.silence(0.1)
+        await user.speak(2)
+        await user.silence(8)
+
+    heard = play(world, scene)
+    assert [event.code for event in heard.of(Problem)] == ["engine"]
+    assert turns(heard)[0].llm == "scripted"
 
 
 class Parrot(Strategy):

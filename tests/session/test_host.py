@@ -170,5 +170,5 @@ async def test_weights_that_cannot_be_had_at_all_are_one_error(
         raise WeightsError(f"{name}: nobody has it.")
 
     monkeypatch.setattr(weights, "fetch", fetch)
-    with pytest.raises(WeightsError, match="qwen.*; smollm2"):
+    with pytest.raises(WeightsError, match=r"qwen.*; smollm2"):
         await provision(SETTINGS, guests())

@@ -175,7 +175,18 @@ class ScriptedLLM(LanguageModel):
         self.writing = 0
         self.asked: list[tuple[Message, ...]] = []
         self.script: list[list[str | ToolCall]] = []
+        self.model = ""
         self.yielded = 0
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.model}".strip()
+
+    async def switch(self, model: str) -> None:
+        await asyncio.sleep(0.02)
+        if model == "none":
+            raise EngineError(self.name, f"has no model {model!r}.")
+        self.model = model
 
     async def chat(
         self,

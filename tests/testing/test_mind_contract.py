@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from ollama_server import OllamaServer, speak_through
+from ollama_server import CHAT, OllamaServer, speak_through
 
 from coda_voice_plugin import LanguageModel, ToolCall, VoiceConfig, weights
 from coda_voice_plugin.engines.llamacpp import LlamaCpp
@@ -55,6 +55,8 @@ async def keeps_silent(body: dict[str, Any]) -> AsyncGenerator[str | ToolCall, N
 
 
 class TestScriptedMind(LanguageModelContract):
+    repeats_itself = False  # it numbers its answers
+
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls) -> LanguageModel:
@@ -119,7 +121,7 @@ class TestOllamaClientWithRealWeights(LanguageModelContract):
                 finally:
                     cls.writing -= 1
 
-            async with OllamaServer(answer).open() as server:
+            async with OllamaServer(answer, {"tiny:latest": CHAT[:1]}).open() as server:
                 yield OllamaClient(settings(server))
 
     def working(self, engine: LanguageModel) -> bool:

@@ -32,6 +32,7 @@ from coda_voice_plugin.events import (
     Turn,
     TurnEnded,
     Typed,
+    UseModel,
     UserSpeech,
     UserText,
     Word,
@@ -86,10 +87,11 @@ server_events = {
 client_events = {
     Hello: st.builds(Hello, st.integers(8_000, 96_000), st.booleans()),
     AudioFrame: st.builds(AudioFrame, pcm, st.just(RATE)),
-    Played: st.builds(Played, counts, counts),
+    Played: st.builds(Played, counts, counts, st.booleans()),
     Stop: st.builds(Stop),
     Typed: st.builds(Typed, texts.filter(lambda text: text.strip() != "")),
     TalkKey: st.builds(TalkKey, st.booleans()),
+    UseModel: st.builds(UseModel, texts.filter(lambda name: name.strip() != "")),
 }
 
 
@@ -138,7 +140,7 @@ def test_a_hello_may_leave_out_reports_playback() -> None:
         ("[]", "must be a JSON object"),
         ("{}", 'needs a "type"'),
         ('{"type":7}', 'needs a "type"'),
-        ('{"type":"sing"}', "a client may send hello, played, stop, text, talk"),
+        ('{"type":"sing"}', "a client may send hello, played, stop, text, talk, model"),
         ('{"type":"hello"}', 'needs the field "rate"'),
         ('{"type":"hello","rate":true}', "a whole number from 8000 to 96000"),
         ('{"type":"hello","rate":48000.0}', "a whole number"),

@@ -16,6 +16,8 @@ from .wire import clean_lines
 
 KEPT_S = 300.0
 """How long an unused connection stays open: longer than people pause."""
+END_S = 0.2
+"""How long the end of a response may come after the last part of the answer."""
 _LOCAL = ("127.", "localhost", "::1")
 
 
@@ -70,9 +72,20 @@ class Connection:
                     begun = True
                     yield part
                     if part.done:
+                        await _drain(stream)
                         return
                     limit_ms, waited_for = settings.between_tokens_ms, "next token"
                     until = loop.time() + limit_ms / 1000
+
+
+async def _drain(stream: AsyncGenerator[Any, None]) -> None:
+    """Read to the end of the response: else its connection is not used again."""
+    try:
+        async with asyncio.timeout(END_S):
+            async for _ in stream:
+                pass
+    except TimeoutError:
+        pass  # then it is closed, and the next request opens another
 
 
 @asynccontextmanager

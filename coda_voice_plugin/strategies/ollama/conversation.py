@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from coda_voice_plugin import (
     Call,
+    ContextOverflowError,
     EngineError,
     Message,
     Prompt,
@@ -42,8 +43,9 @@ class Conversation:
             await answer.give(text, question)
         if not reply.is_released:
             return  # the user meant something else
-        if self._question is question:
-            self._question = None  # whatever it was, this turn has decided it
+        if question is not None:
+            question.decline()  # unless it has been accepted: once is enough
+            self._question = None
         if reply.interrupted or reply.error:
             for event in answer.toolbox.events:
                 self._call.remember(event)
@@ -62,6 +64,7 @@ class Answer:
         self._reply = reply
         self._opener = opener
         self._kept = kept
+        self._said = ""
         self.toolbox = Toolbox(call, ())
         self.question: Question | None = None
         """What it ended with, if the mind wants to do something dangerous."""
@@ -70,19 +73,29 @@ class Answer:
         """Think about ``text`` and speak; ``earlier`` is what the user was asked just before."""
         agreed = earlier is not None and earlier.agreed(text)
         notes = [earlier.refusal] if earlier and not agreed else []
+        prompt = await self._think(text, notes)
+        did = await self._do_what_was_asked(earlier) if earlier and agreed else []
+        try:
+            await self._speak_and_do(prompt, did)
+        except ContextOverflowError as error:
+            if self._said or self.toolbox.events:
+                raise
+            # it was estimated that all would fit; now we know better
+            self._call.context.overflowed(error.need, error.have)
+            await self._speak_and_do(await self._think(text, notes), did)
+
+    async def _think(self, text: str, notes: Sequence[str]) -> Prompt:
         prompt = await self._call.think(text, notes)
         self._reply.style = prompt.style
         self.toolbox = Toolbox(self._call, prompt.tools if self._llm.supports_tools else ())
-        messages = list(prompt.messages)
-        if earlier and agreed:
-            messages += await self._do_what_was_asked(earlier)
-        await self._speak_and_do(prompt, messages)
+        return prompt
 
-    async def _speak_and_do(self, prompt: Prompt, messages: list[Message]) -> None:
-        said = ""
+    async def _speak_and_do(self, prompt: Prompt, did: Sequence[Message]) -> None:
+        """Speak, and use tools, until the mind asks for no more of them."""
+        messages = [*prompt.messages, *did]
         for rounds_left in reversed(range(1 + self._call.config.tools.rounds)):
             written = await self._speak(prompt, messages, self.toolbox.tools if rounds_left else ())
-            said += written.text
+            self._said += written.text
             if not (written.calls and rounds_left):
                 break
             await self._reply.confirmed()  # a tool may do what cannot be undone
@@ -90,7 +103,7 @@ class Answer:
                 await self._ask(Question(written.calls, dangerous, self._call.config.tools))
                 return
             messages += await self._use(written.calls, written.text)
-        if not said.strip():
+        if not self._said.strip():
             raise EngineError(self._llm.label, "gave no answer; ask again.")
 
     async def _speak(
@@ -129,6 +142,6 @@ class Answer:
         """The user said yes: run the tools, unless it was too late for a yes."""
         await self._reply.confirmed()
         assert self._reply.utterance is not None
-        if not question.in_time(self._reply.utterance):
+        if not question.accept(self._reply.utterance):
             return [Message("system", question.refusal)]
         return await self._use(question.calls)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from itertools import cycle
 from typing import TypeVar
 
-from coda_voice_plugin import Reply, VoiceConfig
+from coda_voice_plugin import Reply, VoiceConfig, VoiceError
 
 T = TypeVar("T")
 
@@ -44,11 +44,17 @@ class Opener:
 
         ``at_once``: it will. Nothing else may be said while this waits.
         """
+        failure: VoiceError | None = None
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._watch(at_once))
-            result = await work
+            try:
+                result = await work
+            except VoiceError as error:
+                failure = error  # raised below: the caller need not know of the task group
             if not self._speaking:
                 watching.cancel()
+        if failure is not None:
+            raise failure
         return result
 
     async def _watch(self, at_once: bool) -> None:

@@ -34,6 +34,7 @@ class Question:
         names = ", ".join(call.name for call in calls)
         self.refusal = f"The user did not agree to {names}: it was not run."
         self._settings = settings
+        self._decided = False
 
     def agreed(self, text: str) -> bool:
         """Whether ``text`` is a yes and nothing else."""
@@ -41,10 +42,18 @@ class Question:
         phrases = "|".join(re.escape(each.casefold()) for each in self._settings.yes)
         return bool(phrases) and re.fullmatch(f"({phrases})( ({phrases}))*", said) is not None
 
-    def in_time(self, utterance: Utterance) -> bool:
-        """Whether the user began to answer after the question, and soon enough."""
+    def accept(self, utterance: Utterance) -> bool:
+        """Decide by a yes: whether ``utterance`` is the first after the question, and began
+        soon enough."""
         began = utterance.moment - (utterance.end - utterance.start) / MIC_RATE
-        return began <= self.heard_at + self._settings.confirm_ms / 1000
+        in_time = began <= self.heard_at + self._settings.confirm_ms / 1000
+        accepted = in_time and not self._decided
+        self._decided = True
+        return accepted
+
+    def decline(self) -> None:
+        """Something else was said."""
+        self._decided = True
 
 
 def _wording(tool: Tool, arguments: Mapping[str, Any]) -> str:

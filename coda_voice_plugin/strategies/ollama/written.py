@@ -29,8 +29,8 @@ class Written:
 
     async def pieces(self) -> AsyncGenerator[str, None]:
         """The text in order, also what :meth:`begin` has read."""
-        for piece in self._begun:
-            yield piece
+        for begun in self._begun:
+            yield begun
         while (piece := await self._next()) is not None:
             yield piece
 

@@ -1,0 +1,290 @@
+"""The embedded mind keeps the promises that a server's mind keeps: tools, deadlines, switching."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from ollama_server import CHAT, OllamaServer, speak_through
+
+from coda_voice_plugin import (
+    AnswerBrokenError,
+    ChatOptions,
+    ContextOverflowError,
+    EngineError,
+    EngineTimeoutError,
+    Message,
+    Tool,
+    ToolCall,
+    VoiceConfig,
+    weights,
+)
+from coda_voice_plugin.engines.llamacpp import LlamaCpp, _Loaded, knows_tools
+from coda_voice_plugin.engines.ollama import OllamaClient
+from coda_voice_plugin.engines.tool_prompt import with_tools
+
+SYSTEM = Message("system", VoiceConfig().prompt.system)
+HELLO = [Message("user", "Hello.")]
+
+
+async def look_outside(arguments: Mapping[str, Any]) -> str:
+    return f"In {arguments['city']} it is sunny, 24 degrees."
+
+
+WEATHER = Tool(
+    "weather",
+    "Tells the weather of a city.",
+    {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string"},
+            "days": {"type": "integer"},
+            "unit": {"enum": ["C", "F"]},
+        },
+        "required": ["city"],
+    },
+    look_outside,
+)
+
+
+def config(model: str, **settings: Any) -> VoiceConfig:
+    embedded = {"model": model, "fallback_model": None, "context_window": 1024}
+    return VoiceConfig.model_validate({"embedded_llm": embedded, "external_llm": settings})
+
+
+def needs(*names: str) -> None:
+    for name in names:
+        if not weights.verified(name, VoiceConfig().models):
+            pytest.skip(f"needs `coda-voice fetch {name}`")
+
+
+class ScriptedServer:
+    """llama.cpp's side of a request: gives events until it is told to stop."""
+
+    def __init__(self, *events: Any) -> None:
+        self.events = events
+        self.given = 0
+
+    def handle_chat_completions(self, request: Any, take: Callable[[Any], bool]) -> None:
+        for event in self.events:
+            if callable(event):
+                event()
+                continue
+            self.given += 1
+            if take(event if isinstance(event, dict) else said(event)):
+                return
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"choices": [{"delta": {"content": text}}]}
+
+
+def scripted(*events: Any, tools: bool = True, **settings: Any) -> LlamaCpp:
+    mind = LlamaCpp(config("scripted", **settings))
+    mind._loaded = _Loaded("scripted", ScriptedServer(*events), tools, 1)
+    return mind
+
+
+async def read(mind: LlamaCpp | OllamaClient, messages: Any = HELLO, **more: Any) -> list[Any]:
+    return [piece async for piece in mind.chat(messages, **more)]
+
+
+def slowly(release: Any) -> Callable[[], None]:
+    return lambda: release.wait(10)
+
+
+async def test_thinking_is_never_spoken() -> None:
+    assert await read(scripted("<thi", "nk>a", "</think>", "Yes.")) == ["Yes."]
+
+
+async def test_calls_written_as_text_are_calls() -> None:
+    text = '{"name": "weather", "arguments": {"city": "Rome"}}'
+    call = ToolCall("weather", {"city": "Rome"})
+    assert await read(scripted("Wait. ", *text), tools=[WEATHER]) == ["Wait. ", call]
+    assert "".join(await read(scripted(*text))) == text
+
+
+async def test_a_model_that_was_taught_no_tools_refuses_them() -> None:
+    mind = scripted("Hi.", tools=False)
+    assert not mind.supports_tools
+    with pytest.raises(EngineError, match="cannot call tools"):
+        await read(mind, tools=[WEATHER])
+
+
+async def test_an_empty_answer_is_no_piece() -> None:
+    assert await read(scripted("", "")) == []
+
+
+async def test_silence_before_the_first_token_is_late_though_the_prompt_is_read() -> None:
+    import threading
+
+    release = threading.Event()
+    mind = scripted("", slowly(release), "Hi.", first_token_ms=50)
+    asyncio.get_running_loop().call_later(0.3, release.set)
+    with pytest.raises(EngineTimeoutError, match=r"first token.*50 ms"):
+        await read(mind)
+
+
+async def test_silence_between_two_tokens_is_late() -> None:
+    import threading
+
+    release = threading.Event()
+    mind = scripted("Hi", slowly(release), " there.", " More.", between_tokens_ms=50)
+    asyncio.get_running_loop().call_later(0.3, release.set)
+    heard = []
+    with pytest.raises(EngineTimeoutError, match=r"next token.*50 ms"):
+        async for piece in mind.chat(HELLO):  # noqa: PT012
+            heard.append(piece)
+    assert heard == ["Hi"]
+    server: Any = mind._loaded and mind._loaded._server
+    assert server.given == 2  # it was told to stop at its next word
+
+
+async def test_who_waits_too_long_for_a_place_is_late() -> None:
+    import threading
+
+    release = threading.Event()
+    mind = scripted("Hi", slowly(release), first_token_ms=100, between_tokens_ms=10_000)
+    async with aclosing(mind.chat(HELLO)) as busy:
+        assert await anext(busy) == "Hi"
+        with pytest.raises(EngineTimeoutError, match="first token"):
+            await read(mind)
+        release.set()
+        assert [piece async for piece in busy] == []
+    release.set()
+    assert await read(mind) == ["Hi"]
+
+
+async def test_a_failure_is_told_by_its_kind() -> None:
+    over = {"type": "exceed_context_size_error", "n_prompt_tokens": 900, "n_ctx": 512}
+    with pytest.raises(ContextOverflowError, match="has 900 tokens and 512 fit") as raised:
+        await read(scripted({"error": over}))
+    assert (raised.value.need, raised.value.have) == (900, 512)
+    with pytest.raises(EngineError, match="refused the request: no"):
+        await read(scripted({"error": {"message": "no"}}))
+    with pytest.raises(AnswerBrokenError, match="in the middle"):
+        await read(scripted("Hi", {"error": {"message": "no"}}))
+
+
+def test_tools_are_told_in_a_line_each_behind_the_system_prompt() -> None:
+    first, second = with_tools([SYSTEM, *HELLO], [WEATHER])
+    assert first["content"].startswith(SYSTEM.content)
+    signature = "- weather(city: string, days?: integer, unit?: C|F): Tells the weather of a city."
+    assert signature in first["content"].splitlines()
+    assert second == {"role": "user", "content": "Hello."}
+    (alone, _) = with_tools(HELLO, [WEATHER])
+    assert alone["role"] == "system"
+    assert with_tools(HELLO, ()) == [second]
+
+
+def test_a_call_and_its_result_are_told_in_words() -> None:
+    call = ToolCall("weather", {"city": "Rome"})
+    told = with_tools(
+        [
+            Message("assistant", "", tool_calls=(call,)),
+            Message("assistant", "Let me look.", tool_calls=(call,)),
+            Message("tool", "Sunny.", name="weather"),
+        ],
+        (),
+    )
+    assert [each["role"] for each in told] == ["assistant", "assistant", "user"]
+    assert [each["content"] for each in told] == [
+        "I used weather.",
+        "Let me look.",
+        "Result of weather: Sunny.",
+    ]
+
+
+@pytest.mark.parametrize(("template", "knows"), [("{% if tools %}", True), ("{{ m }}", False)])
+def test_a_template_says_whether_its_model_knows_tools(
+    tmp_path: Path, template: str, knows: bool
+) -> None:
+    key = b"tokenizer.chat_template"
+    value = struct.pack("<IQ", 8, len(template)) + template.encode()
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<Q", len(key)) + key + value + b"tools")
+    assert knows_tools(path) is knows
+    path.write_bytes(b"GGUF, and no template for tools")
+    assert not knows_tools(path)
+
+
+@pytest.mark.real
+class TestRealWeights:
+    """Qwen 0.5B knows tools, SmolLM2 does not."""
+
+    @pytest_asyncio.fixture(scope="class", loop_scope="class")
+    async def qwen(self) -> AsyncIterator[LlamaCpp]:
+        needs("qwen2.5-coder-0.5b")
+        async with LlamaCpp(config("qwen2.5-coder-0.5b")).open() as mind:
+            yield mind
+
+    pytestmark = pytest.mark.asyncio(loop_scope="class")
+
+    async def test_a_tool_is_called_and_its_result_told(self, qwen: LlamaCpp) -> None:
+        await self.asks_for_the_weather(qwen)
+
+    async def test_a_greeting_calls_nothing(self, qwen: LlamaCpp) -> None:
+        answer = await read(qwen, [SYSTEM, *HELLO], tools=[WEATHER])
+        assert all(isinstance(piece, str) for piece in answer)
+        assert "{" not in "".join(answer)
+
+    async def test_the_same_through_ollamas_api(self, qwen: LlamaCpp) -> None:
+        server = OllamaServer(speak_through(qwen), {"qwen:0.5b": CHAT})
+        async with (
+            server.open(),
+            OllamaClient(
+                config("-", base_url=server.url, temperature=0, max_tokens=120)
+            ).open() as mind,
+        ):
+            assert mind.supports_tools
+            await self.asks_for_the_weather(mind)
+            long = [Message("user", "again and again " * 600)]
+            with pytest.raises(ContextOverflowError, match=r"has \d{4} tokens"):
+                await read(mind, long)
+
+    async def asks_for_the_weather(self, mind: LlamaCpp | OllamaClient) -> None:
+        messages = [SYSTEM, Message("user", "What is the weather in Rome today?")]
+        answer = await read(mind, messages, tools=[WEATHER])
+        (call,) = [piece for piece in answer if isinstance(piece, ToolCall)]
+        assert call.name == "weather"
+        assert call.arguments["city"] == "Rome"
+        result = await look_outside(call.arguments)
+        messages += [
+            Message("assistant", "", tool_calls=(call,)),
+            Message("tool", result, name="weather"),
+        ]
+        told = await read(mind, messages, tools=[WEATHER])
+        assert "sunny" in "".join(map(str, told)).lower()
+
+    async def test_another_file_answers_from_the_next_answer_on(self) -> None:
+        needs("smollm2-135m", "qwen2.5-coder-0.5b")
+        async with LlamaCpp(config("qwen2.5-coder-0.5b")).open() as mind:
+            assert mind.supports_tools
+            short = ChatOptions(max_tokens=4)
+            async with aclosing(mind.chat(HELLO, options=short)) as answer:
+                assert await anext(answer)
+                async with asyncio.TaskGroup() as group:
+                    switching = group.create_task(mind.switch("smollm2-135m"))
+                    rest = [piece async for piece in answer]
+                    await switching
+                assert rest
+            assert mind.label == "llamacpp smollm2-135m"
+            assert not mind.supports_tools
+            assert await read(mind, options=short)
+            assert len(mind._all) == 1
+            with pytest.raises(EngineError, match="neither a file nor one of"):
+                await mind.switch("nowhere.gguf")
+            assert await read(mind, options=short)
+
+
+def test_a_real_file_is_asked() -> None:
+    needs("smollm2-135m", "qwen2.5-coder-0.5b")
+    settings = VoiceConfig().models
+    assert knows_tools(weights.find("qwen2.5-coder-0.5b", settings))
+    assert not knows_tools(weights.find("smollm2-135m", settings))
