@@ -8,7 +8,7 @@ from typing import Any
 from .model import VoiceConfig
 from .schema import settings
 
-_LIVE_SECTIONS = ("audio", "turn", "prompt", "speed", "tools", "hooks", "log")
+_LIVE_SECTIONS = ("audio", "turn", "prompt", "speed", "tools", "trouble", "hooks", "log")
 _LIVE_KEYS = (
     "conversation_mode",
     "memory_integration_enabled",

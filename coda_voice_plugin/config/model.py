@@ -296,6 +296,13 @@ class ToolSettings(Settings):
     """What counts as a yes, alone or several in a row; any other word makes it a no."""
 
 
+class TroubleSettings(Settings):
+    """What is said when an answer fails; the client is told the error in any case."""
+
+    spoken: bool = True
+    """Say in a sentence that the answer failed, so that nobody waits in silence."""
+
+
 class StoreSettings(Settings):
     """Where conversations are kept."""
 
@@ -397,6 +404,7 @@ class VoiceConfig(Settings):
     moshi: MoshiSettings = MoshiSettings()
     moonshine: MoonshineSettings = MoonshineSettings()
     hibari: HibariSettings = HibariSettings()
+    trouble: TroubleSettings = TroubleSettings()
     store: StoreSettings = StoreSettings()
     server: ServerSettings = ServerSettings()
     models: ModelsSettings = ModelsSettings()

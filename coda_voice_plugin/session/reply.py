@@ -8,6 +8,7 @@ interruption ends its ``async with`` block early and leaves the strategy running
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -18,11 +19,14 @@ from ..audio import Resampler, to_pcm
 from ..errors import VoiceError
 from ..events import AudioFrame, SpeakingStyle, Turn, Utterance, Word
 from ..speakable import align, speakable, spoken_text
+from .apology import apology
 from .clauses import ClauseSplitter
 from .playback import Playback, spread_words
 
 if TYPE_CHECKING:
     from .call import Call
+
+logger = logging.getLogger(__name__)
 
 BUFFER_S = 10.0
 """Speech kept ready beyond what was sent; then :meth:`Reply.play` waits."""
@@ -50,6 +54,7 @@ class Reply:
         self.reported = call.reports_playback
         self.playback = Playback(call.output_rate, reported=self.reported)
         self.closed = asyncio.Event()
+        self._failure: VoiceError | None = None
         self._names: dict[str, str] = {}  # who answers: a mind may change its model meanwhile
         self._chunks: deque[memoryview] = deque()
         self._total = 0  # samples given to play()
@@ -86,12 +91,11 @@ class Reply:
         ours = self._cancel_sent and task.uncancel() <= self._cancelling
         handled = error is None or (ours and isinstance(error, asyncio.CancelledError))
         failure = _engine_failure(error)
-        if failure is not None:
-            self.error = failure.code
-            self._call.report(failure)
-            handled = True
-        self.written = True
+        handled = handled or failure is not None
         try:
+            if failure is not None and not self.interrupted:
+                await self._apologise(failure)
+            self.written = True
             if handled and self._needs_listener():
                 self._call.speaker.nudge()
                 await self._over.wait()
@@ -226,6 +230,8 @@ class Reply:
         self.turn = turn
         self.utterance = utterance
         self._names = self._call.names
+        if self._failure is not None:
+            self._call.report(self._failure)
         self._released.set()
 
     def summary(self, origin: float) -> Turn:
@@ -247,6 +253,21 @@ class Reply:
             spoken_ms=round((self.utterance.end - self.utterance.start) / 16, 1),
             **self._names,
         )
+
+    async def _apologise(self, failure: VoiceError) -> None:
+        """Say that the answer failed; a draft that is never heard says nothing to anyone."""
+        self.error = failure.code
+        self._failure = failure
+        call = self._call
+        if self.is_released:
+            call.report(failure)
+        if not call.config.trouble.spoken or "tts" not in call.host.strategy.needs:
+            return
+        text = apology(failure, call.host.label("llm"), begun=self._total > 0)
+        try:
+            await self.say(text)
+        except VoiceError:
+            logger.warning("session %s: the voice cannot say what failed", call.id)
 
     def _needs_listener(self) -> bool:
         return self.is_released or not self.interrupted

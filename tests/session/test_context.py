@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_the_past_is_trimmed_by_whole_exchanges_and_in_steps() -> None:
         roles = [message.role for message in past.messages]
         assert roles == ["user", "assistant"] * (len(roles) // 2)
         firsts.append(past.messages[0].content)
-    changes = sum(one != two for one, two in zip(firsts, firsts[1:], strict=False))
+    changes = sum(one != two for one, two in itertools.pairwise(firsts))
     assert changes < 200 / 5, "the beginning changes too often for a prompt cache"
     assert past.messages[-2].content == "question 199"
 
@@ -71,7 +72,7 @@ def test_the_number_of_exchanges_is_bounded_in_steps_too() -> None:
     one.add(turn(1))
     one.add(turn(2))
     one.fit(0)
-    assert [message.content for message in one.messages][0] == "question 2"
+    assert next(message.content for message in one.messages) == "question 2"
 
 
 def test_an_exchange_that_cannot_fit_is_left_out_and_the_newest_is_kept_if_it_can() -> None:
@@ -169,7 +170,7 @@ def test_what_had_to_go_without_a_summary_is_summed_up_later_or_given_up() -> No
     assert gone[0].messages[0].content == "question 0"
     past.give_up(gone)
     rest = past.falling()
-    assert all("question 0" != message.content for each in rest for message in each.messages)
+    assert all(message.content != "question 0" for each in rest for message in each.messages)
     assert past.summary == ""
     off = context(history_tokens=1_000, summary_tokens=0)
     for number in range(60):
@@ -261,8 +262,9 @@ def test_the_mind_sums_up_while_nobody_speaks_and_reads_it_again() -> None:
     assert last[1].content == "Earlier in this conversation: The user likes tea."
     # the changed beginning was read before the next question was asked
     warmed = next(n for n, o in enumerate(world.llm.asked) if o[-1].content == "Hello.")
-    assert world.llm.asked[warmed + 1][:-1][: len(world.llm.asked[warmed]) - 1] == (
-        world.llm.asked[warmed][:-1]
+    assert (
+        world.llm.asked[warmed + 1][:-1][: len(world.llm.asked[warmed]) - 1]
+        == (world.llm.asked[warmed][:-1])
     )
 
 

@@ -80,7 +80,7 @@ class Light:
         self.tool = Tool("light", "Switches a light.", schema, self.run, **changes)
 
     async def run(self, arguments) -> str:
-        self.began.append(asyncio.get_running_loop().time())
+        self.began.append(now())
         try:
             await asyncio.sleep(self.takes)
         except asyncio.CancelledError:
@@ -128,9 +128,9 @@ def notices(heard: Listener, kind: str) -> list[dict]:
     return [dict(event.data) for event in heard.of(Notice) if event.kind == kind]
 
 
-def first(heard: Listener, kind: type, after: float = 0.0) -> float:
+def first(heard: Listener, kind: type) -> float:
     """When the first event of this kind was sent."""
-    return next(at for at, event in heard.events if isinstance(event, kind) and at >= after)
+    return next(at for at, event in heard.events if isinstance(event, kind))
 
 
 def now() -> float:

@@ -78,7 +78,7 @@ class Toolbox:
             if limit.expired():
                 return False, f"{tool.name} took longer than {deadline:g} seconds and was stopped."
             logger.warning("tool %r failed: %s", tool.name, type(error).__name__)
-            return False, f"{tool.name} failed: {error or type(error).__name__}"
+            return False, f"{tool.name} failed: {str(error) or type(error).__name__}"
         most = self._settings.result_characters
         return True, result if len(result) <= most else f"{result[:most]} (the rest was cut)"
 
