@@ -61,6 +61,8 @@ class OllamaServer:
         """``keep_alive`` of the models in memory."""
         self.to_pull: list[str | dict[str, Any]] = []
         """Steps of the next pulls; the word "hang up" breaks the connection."""
+        self.took: dict[str, int] = {}
+        """Timings and counts to tell instead of the measured ones; tokens read are words here."""
         self.chats: list[dict[str, Any]] = []
         """Bodies of the chat requests, the loading ones included."""
         self.hung_up = asyncio.Event()
@@ -190,7 +192,8 @@ class OllamaServer:
     async def _stream(
         self, request: web.Request, body: dict[str, Any], response: web.StreamResponse
     ) -> None:
-        count = 0
+        loop = asyncio.get_running_loop()
+        count, began, first = 0, loop.time(), 0.0
         async with aclosing(self.answer(body)) as pieces:
             async for piece in pieces:
                 if not response.prepared:
@@ -199,15 +202,16 @@ class OllamaServer:
                     await response.write(piece)
                     continue
                 count += 1
+                first = first or loop.time()
                 await _line(response, _part(body, piece))
         if not response.prepared:
             await response.prepare(request)
         took = {
             "prompt_eval_count": sum(len(m.get("content", "").split()) for m in body["messages"]),
-            "prompt_eval_duration": 100_000_000,
+            "prompt_eval_duration": int(1e9 * (first - began)) if first else 0,
             "eval_count": count,
-            "eval_duration": count * 20_000_000,
-        }
+            "eval_duration": int(1e9 * (loop.time() - first)) if first else 0,
+        } | self.took
         await _line(response, _part(body, "", done=True, done_reason="stop", **took))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -126,19 +125,14 @@ def _one_of(alternatives: Sequence[str], config: VoiceConfig) -> Finding:
 
 def port(config: VoiceConfig) -> Finding:
     """Whether `serve` could open its port now."""
-    where = f"{config.server.host}:{config.server.port}"
+    from ..errors import ServerError
+    from ..server import probe
+
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.server.host, config.server.port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as door:
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            door.bind(address)
-    except OSError as error:
-        return Finding(
-            False, "port", f"{where}: {error.strerror}; choose another with --set server.port=N"
-        )
-    return Finding(True, "port", f"{where} is free")
+        probe(config.server.host, config.server.port)
+    except ServerError as error:
+        return Finding(False, "port", str(error))
+    return Finding(True, "port", f"{config.server.host}:{config.server.port} is free")
 
 
 def loaded(config: VoiceConfig, plugins: Plugins) -> Finding:

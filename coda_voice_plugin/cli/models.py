@@ -21,8 +21,8 @@ SERVER = "ollama"
 """The mind whose models live on a server; found by name, like any guest."""
 GB = 1_000 * MB
 AT_ONCE_UNKNOWN = (
-    "How many answers the server writes at once it does not tell (OLLAMA_NUM_PARALLEL, "
-    "1 by default): `coda-voice models measure` finds out."
+    "The server does not tell how many answers it writes at once (OLLAMA_NUM_PARALLEL, "
+    "1 by default); `coda-voice models measure` finds out."
 )
 ONE_AT_ONCE = (
     "The second answer waited for the first: conversations at the same time queue. Set "

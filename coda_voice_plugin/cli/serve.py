@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .check import port
 from .logs import start_logging
 from .options import Choice, settings_options
 from .progress import Bars
@@ -30,14 +29,12 @@ def command(choice: Choice) -> None:
 
 async def serve(choice: Choice) -> None:
     """Load everything, serve until a signal, free everything."""
-    from ..errors import ServerError
     from ..host import open_host
+    from ..server import probe
     from ..server import serve as open_door
 
     config = choice.start()
-    door = port(config)
-    if not door.ok:  # better known before the models are loaded than after
-        raise ServerError(f"the port {door.says}.")
+    probe(config.server.host, config.server.port)  # better known before the models are loaded
     click.echo(f"loading {config.strategy} ...", err=True)
     async with open_host(config, progress=Bars()) as host:
         names = filter(None, (host.label(kind) for kind in ("stt", "llm", "tts")))

@@ -324,7 +324,10 @@ def _generate(server: Any, request: dict[str, Any], emit: Callable[[Any], bool])
                 return True
         return False
 
-    server.handle_chat_completions(request, take)
+    try:
+        server.handle_chat_completions(request, take)
+    except RuntimeError as error:  # how xllamacpp passes on what llama.cpp throws
+        raise _failure({"message": error}, begun) from error
     if failures:
         raise failures[0]
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -45,6 +46,19 @@ async def serve(
                 await _reload(reload)
     finally:
         await runner.cleanup()
+
+
+def probe(address: str, port: int) -> None:
+    """Find out whether one could listen there now; raises ServerError when not."""
+    try:
+        family, kind, protocol, _, found = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as door:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(found)
+    except OSError as error:
+        raise ServerError(_why(error, address, port)) from error
 
 
 async def _open(runner: web.AppRunner, address: str, port: int) -> str:

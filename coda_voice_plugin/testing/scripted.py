@@ -130,6 +130,8 @@ class ScriptedLLM(LanguageModel):
         self.words = 12
         self.failures = 0
         self.fail_after = 3
+        self.model = ""
+        """The model that :meth:`switch` has chosen."""
         self.writing = 0
         """Answers that are being written now."""
         self.asked: list[tuple[Message, ...]] = []
@@ -138,6 +140,17 @@ class ScriptedLLM(LanguageModel):
         self.model = ""
         self.yielded = 0
         """Pieces given in all."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.model}".strip()
+
+    async def switch(self, model: str) -> None:
+        """Any model will do but "none"."""
+        await asyncio.sleep(0.02)
+        if model == "none":
+            raise EngineError(self.name, f"has no model {model!r}.")
+        self.model = model
 
     @property
     def label(self) -> str:

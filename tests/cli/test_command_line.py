@@ -360,7 +360,7 @@ def test_check_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert run(["check", *arguments, "--llm", "llamacpp"]) == 1
     out = capsys.readouterr().out
     assert re.search(r"^NO  weights   .*coda-voice fetch silero-vad", out, re.MULTILINE)
-    assert re.search(rf"^NO  port      127.0.0.1:{port}: ", out, re.MULTILINE)
+    assert re.search(rf"^NO  port      port {port} on 127.0.0.1 is in use", out, re.MULTILINE)
 
 
 def test_check_names_packages_that_are_missing_or_of_another_version(

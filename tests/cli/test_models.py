@@ -146,6 +146,7 @@ def test_an_unknown_model_is_one_line(
 
 
 def test_a_model_is_measured(server: OllamaServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.took = {"eval_duration": 60_000_000}
     assert models(server, "measure") == 0
     out = capsys.readouterr().out
     assert out.startswith("tiny:latest\n")

@@ -155,6 +155,12 @@ async def test_a_failure_is_told_by_its_kind() -> None:
     with pytest.raises(AnswerBrokenError, match="in the middle"):
         await read(scripted("Hi", {"error": {"message": "no"}}))
 
+    def breaks() -> None:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(EngineError, match="refused the request: no memory"):
+        await read(scripted(breaks))
+
 
 def test_tools_are_told_in_a_line_each_behind_the_system_prompt() -> None:
     first, second = with_tools([SYSTEM, *HELLO], [WEATHER])

@@ -28,7 +28,7 @@ from coda_voice_plugin import (
 )
 from coda_voice_plugin.engines.auto import AutoMind
 from coda_voice_plugin.engines.ollama import OllamaClient, client
-from coda_voice_plugin.engines.ollama.failures import parse_bytes
+from coda_voice_plugin.engines.ollama.failures import Where, parse_bytes
 from coda_voice_plugin.engines.ollama.wire import as_tool, clean
 
 HELLO = [Message("system", "Be brief."), Message("user", "Hello.")]
@@ -138,6 +138,28 @@ async def test_what_is_half_spoken_is_never_asked_again() -> None:
             assert await heard_before(mind, AnswerBrokenError, told) == "Hel"
             assert len(server.chats) == 1
             assert await mind.probe() == "tiny:latest"  # the conversation can go on
+
+
+async def test_what_broke_off_before_the_first_word_is_asked_again() -> None:
+    half = b'{"model": "m", "message": {"role": "assis'
+    for pieces in ((half, Hangup()), ({"thinking": "Rome or"}, Hangup()), ("", Hangup())):
+        async with talking(says(*pieces, times=1)) as (server, mind):
+            assert await read(mind) == ["Hello."]
+            assert len(server.chats) == 2
+
+
+def test_half_of_the_first_line_is_a_server_that_stopped() -> None:
+    where = Where(VoiceConfig().external_llm, "tiny")
+    for text, kind in (('{"model": "m", "mess', EngineDownError), ("<html>", EngineGarbledError)):
+        with pytest.raises(ValueError) as broken:
+            json.loads(text)
+        assert type(where.raised(broken.value, begun=False)) is kind
+
+
+async def test_half_a_character_is_sent_as_a_question_mark() -> None:
+    async with talking(says("Hi")) as (server, mind):
+        assert [piece async for piece in mind.chat([Message("user", "a\ud800b")])] == ["Hi"]
+        assert server.chats[-1]["messages"][-1]["content"] == "a?b"
 
 
 async def test_garbage_is_not_ollama() -> None:

@@ -124,6 +124,7 @@ async def test_a_registry_out_of_reach_is_told_in_the_servers_words() -> None:
 async def test_a_model_is_measured_by_the_servers_clock(parallel: int) -> None:
     server = OllamaServer(counts, {"a:8b": CHAT})
     server.parallel = parallel
+    server.took = {"prompt_eval_duration": 100_000_000, "eval_duration": 100_000_000}
     async with asking(server) as asked:
         first = await asked.measure("a:8b")
         assert first.load_s == 1.5

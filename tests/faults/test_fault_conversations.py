@@ -59,7 +59,7 @@ CASES = (
     Case("500 before the first token", faults.server_error, None, "engine"),
     Case("503, too many requests", faults.overloaded, None, "engine"),
     Case("500, not enough memory", faults.too_big, None, "model_too_big"),
-    Case("half a line of JSON, then the end", faults.half_a_line, None, "engine_garbled"),
+    Case("half a line of JSON, then the end", faults.half_a_line, None, "engine_down"),
     Case("silence after connect", faults.silence_after_connect, FIRST, "engine_timeout"),
     Case("silence after the HTTP head", faults.silence_after_the_head, FIRST, "engine_timeout"),
     Case("silence after three tokens", faults.silence_after_three_tokens, NEXT, "engine_timeout"),
@@ -185,6 +185,16 @@ def test_a_sentence_that_was_written_before_the_fault_is_heard(case: Case) -> No
     assert first.error == case.code
     if "sentence" in case.name or case.code is None:
         assert ANSWER in first.assistant
+
+
+@pytest.mark.parametrize("case", CASES, ids=names)
+def test_the_user_is_not_left_in_silence(case: Case) -> None:
+    found = story(case)
+    assert found.spoken
+    assert found.first_sound_s is not None
+    assert found.first_sound_s <= max(RETRIES_S, found.told_s or 2.0) + SLACK_S
+    sorry = [text for text in found.spoken if text.startswith("Sorry, ")]
+    assert len(sorry) == bool(case.code)
 
 
 @pytest.mark.parametrize("case", CASES, ids=names)

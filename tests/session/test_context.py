@@ -388,11 +388,13 @@ def test_a_note_is_read_from_the_next_answer_on() -> None:
     assert len(heard.of(TurnEnded)) == 3
 
 
-@pytest.mark.parametrize("reports", [False, True])
-def test_an_answer_that_is_cut_off_by_a_typed_turn_is_history_for_it(reports: bool) -> None:
+@pytest.mark.parametrize(("reports", "delay"), [(False, 0.0), (True, 0.0), (True, 0.05)])
+def test_an_answer_that_is_cut_off_by_a_typed_turn_is_history_for_it(
+    reports: bool, delay: float
+) -> None:
     world = World(OllamaStrategy())
     world.llm.words = 40
-    listener = Listener(reports=reports)
+    listener = Listener(reports=reports, delay=delay)
 
     async def run() -> None:
         session = world.session(listener)
@@ -400,7 +402,7 @@ def test_an_answer_that_is_cut_off_by_a_typed_turn_is_history_for_it(reports: bo
             tasks.create_task(session.run())
             user = User(session)
             await user.speak(2)
-            await user.silence(2)
+            await user.silence(3)
             session.receive(Typed("and then"))
             await user.silence(4)
             session.close()

@@ -16,7 +16,7 @@ import pytest
 from virtual import run_virtual
 from world import RATE, Listener, User, World, config
 
-from coda_voice_plugin import hookimpl
+from coda_voice_plugin import Call, Tool, ToolCall, hookimpl
 from coda_voice_plugin.events import (
     Caption,
     Flush,
@@ -67,10 +67,62 @@ class Witness:
         self._story.ended.append(error)
 
 
-def tell(seed: int) -> Story:
+class Temptations:
+    """A plugin with tools that are quick, slow, broken or dangerous; any typed word is a yes."""
+
+    settings = config(
+        turn={"partial_ms": 100},
+        prompt={"history_turns": 2},
+        speed={"opener_after_ms": 300},
+        tools={"deadline_ms": 900, "yes": [f"typed{n}" for n in range(9)]},
+    )
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.dangers = 0
+        self.unasked = 0
+
+    @hookimpl
+    def reply_tools(self, call: Call) -> list[Tool]:
+        async def run(arguments: dict) -> str:
+            self.unasked += not call.speaking
+            self.running += 1
+            try:
+                await asyncio.sleep(arguments["takes"])
+            finally:
+                self.running -= 1
+            return str(1 / arguments["takes"])
+
+        async def danger(arguments: dict) -> str:
+            self.dangers += 1
+            return await run(arguments)
+
+        return [
+            Tool("quick", "", {}, run),
+            Tool("slow", "", {}, run, slow=True),
+            Tool("danger", "", {}, danger, dangerous=True, question="Shall I?"),
+        ]
+
+    @staticmethod
+    def answer(dice: Random) -> list[str | ToolCall]:
+        """What the mind writes: words, calls, or both."""
+        names = dice.choices(("quick", "slow", "danger", "unknown"), k=dice.randint(0, 2))
+        calls = [ToolCall(name, {"takes": dice.choice((0.0, 0.1, 0.7, 5.0))}) for name in names]
+        return [*dice.choice(([], ["Well. "], ["Yes ", "and ", "no. "])), *calls]
+
+    def check(self, story: Story) -> None:
+        assert self.running == 0, "a tool is still running"
+        assert self.unasked == 0, "a tool ran before the turn was confirmed"
+        assert self.dangers <= len(story.typed), "a dangerous tool ran without a yes"
+
+
+def tell(seed: int, temptations: Temptations | None = None) -> Story:
     """Run the conversation of ``seed``."""
     dice = Random(seed)
-    world = World(OllamaStrategy(), config())
+    world = World(OllamaStrategy(), temptations.settings if temptations else config())
+    if temptations is not None:
+        world.host.plugins.add(temptations, "temptations")
+        world.llm.script = [temptations.answer(dice) for _ in range(12)]
     world.stt.delay = dice.choice((0.0, 0.02, 0.2, 0.7))
     world.tts.delay = dice.choice((0.0, 0.01, 0.1))
     world.llm.first_token = dice.choice((0.0, 0.05, 0.4, 1.5))
@@ -205,5 +257,17 @@ def test_whatever_happens_the_invariants_hold(block: int) -> None:
     for seed in range(block, SEEDS, BLOCKS):
         try:
             check(tell(seed))
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_they_hold_with_tools_openers_and_early_thoughts_too(block: int) -> None:
+    for seed in range(block, SEEDS, BLOCKS):
+        temptations = Temptations()
+        try:
+            story = tell(seed, temptations)
+            check(story)
+            temptations.check(story)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error}") from error

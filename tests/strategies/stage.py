@@ -99,7 +99,8 @@ def world(*tools: Tool, words: Sequence[str] = (), **changes: object) -> World:
     engines = {"llm": Mind(settings), "stt": Words(settings, words)}
     made = World(OllamaStrategy(), settings, engines=engines)
     made.llm, made.stt = engines["llm"], engines["stt"]
-    made.host.plugins.add(Tools(*tools), "tools")
+    made.tools = Tools(*tools)
+    made.host.plugins.add(made.tools, "tools")
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from stage import notices, play, turns, world
+from stage import Light, notices, play, turns, world
 
 from coda_voice_plugin import ContextOverflowError, Message, hookimpl
 from coda_voice_plugin.events import Typed
@@ -78,6 +78,22 @@ def test_a_thought_is_dropped_when_the_words_change_and_what_it_cost_is_told() -
     assert cost["count"] == 1
     assert cost["words"] > 0
     assert turns(heard)[0].generated.split()[0].startswith("a2")
+
+
+def test_a_thought_is_dropped_as_soon_as_there_are_other_words() -> None:
+    made = world(turn={"partial_ms": 100})
+    made.llm.first_token = 5.0
+    writing = []
+
+    async def scene(user, session, heard) -> None:
+        await user.speak(1)
+        writing.append(made.llm.writing)
+        await user.sound(0.101, 0.15)
+        writing.append(made.llm.writing)
+        await user.silence(8)
+
+    play(made, scene)
+    assert writing == [1, 0]
 
 
 @pytest.mark.parametrize(("restarts", "begun"), [(0, 2), (1, 3), (2, 4)])
@@ -212,6 +228,20 @@ def test_an_opener_is_spoken_once_in_an_answer() -> None:
     assert turns(heard)[0].assistant.count("Let me") == 1
 
 
+def test_an_opener_that_has_begun_is_said_to_its_end() -> None:
+    made = world()
+    made.llm.first_token = 1.9
+    made.tts.delay = 0.4
+
+    async def scene(user, session, heard) -> None:
+        await user.speak(2)
+        await user.silence(7)
+
+    heard = play(made, scene)
+    assert turns(heard)[0].timings_ms["llm_first_token"] < 2_200, "while it is synthesized"
+    assert turns(heard)[0].assistant.startswith("Let me see. a1")
+
+
 def test_an_opener_waits_for_the_end_of_the_turn() -> None:
     made = world(turn={"unsure_ms": 1_500}, speed={"opener_after_ms": 300})
     made.llm.first_token = 3.0
@@ -317,10 +347,14 @@ def test_few_answers_are_kept_and_none_that_depended_on_more_than_the_words() ->
             return "It rains."
 
     made = world(speed={"response_cache": 9})
+    play_greeting(made)
+    made.tools.tools.append(Light().tool)
+    play_greeting(made)
+    assert len(made.llm.asked) == 4, "with a tool the answer may be another"
+    made.tools.tools.clear()
     made.host.plugins.add(Memory(), "memory")
     play_greeting(made)
-    play_greeting(made)
-    assert len(made.llm.asked) == 4
+    assert len(made.llm.asked) == 6
 
 
 def test_an_answer_that_was_cut_off_is_not_kept() -> None:

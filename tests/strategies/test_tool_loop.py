@@ -253,6 +253,20 @@ def test_a_slow_tool_is_bridged_at_once_and_only_when_nothing_was_said() -> None
     assert first(heard, Speech) - light.began[0] < 0.1
 
 
+def test_one_opener_is_enough_for_an_answer() -> None:
+    light = Light(takes=5.0, slow=True)
+    made = world(light.tool)
+    made.llm.script = [[HALL], DONE]
+    made.llm.pauses = [3.5]
+
+    async def scene(user, session, heard) -> None:
+        await user.speak(2)
+        await user.silence(13)
+
+    heard = play(made, scene)
+    assert turns(heard)[0].assistant == "Let me see. Done."
+
+
 def test_any_tool_is_bridged_when_the_silence_grows_too_long() -> None:
     light = Light(takes=4.0)
     made = world(light.tool, speed={"opener_after_ms": 1_500})

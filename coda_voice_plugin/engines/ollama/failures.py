@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -118,7 +119,7 @@ class Where:
                 f"the server at {self.url} broke off its answer ({type(error).__name__}); "
                 "look at its log.",
             )
-        if isinstance(error, httpx.HTTPError | OSError):
+        if isinstance(error, httpx.HTTPError | OSError) or _is_half_a_line(error):
             return EngineDownError(
                 NAME,
                 f"cannot talk to the server at {self.url}; start it with `ollama serve`, or set "
@@ -158,6 +159,14 @@ class Where:
             need=need,
             have=self.context,
         )
+
+
+def _is_half_a_line(error: Exception) -> bool:
+    """Whether the first line ended within its JSON: the server stopped while it wrote."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    line = error.doc.strip()
+    return line.startswith("{") and not line.endswith("}")
 
 
 def parse_bytes(text: str | None) -> int | None:

@@ -17,7 +17,9 @@ _SPLITS_A_LINE = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 def as_message(message: Message) -> dict[str, Any]:
     """One line of the conversation as the server reads it."""
-    said: dict[str, Any] = {"role": message.role, "content": message.content}
+    # half a character (a lone surrogate) cannot be sent; a question mark stands for it
+    text = message.content.encode("utf-8", "replace").decode()
+    said: dict[str, Any] = {"role": message.role, "content": text}
     if message.role == "tool":
         said["tool_name"] = message.name
     if message.tool_calls:

@@ -19,9 +19,10 @@ class KeptAnswers:
     def find(self, label: str, prompt: Prompt) -> str | None:
         """The kept answer of the mind ``label`` to ``prompt``."""
         key = (label, prompt.messages)
-        if key in self._answers:
-            self._answers.move_to_end(key)
-        return self._answers.get(key)
+        if prompt.tools or key not in self._answers:
+            return None
+        self._answers.move_to_end(key)
+        return self._answers[key]
 
     def keep(self, label: str, prompt: Prompt, answer: str, most: int) -> None:
         """Keep a whole answer, if it depended on the user's words alone; the least used of
