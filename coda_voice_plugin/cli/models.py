@@ -114,6 +114,19 @@ def unload(choice: Choice, name: str) -> None:
     click.echo(f"{name} is unloaded")
 
 
+@command.command("use")
+@click.argument("name", metavar="NAME")
+@settings_options
+def use(choice: Choice, name: str) -> None:
+    """Have the running voice server think with another model; conversations go on.
+
+    The server is the one at server.host and server.port of the settings.
+    """
+    config = choice.start()
+    answer = asyncio.run(_ask_door(f"http://{config.server.host}:{config.server.port}", name))
+    click.echo(f"the voice thinks with {answer} now")
+
+
 @command.command("measure")
 @click.argument("name", metavar="[NAME]", required=False)
 @_json_option
@@ -191,6 +204,28 @@ def embedded_models(config: VoiceConfig) -> list[dict[str, Any]]:
         for name, known in weights.KNOWN.items()
         if known.is_gguf
     ]
+
+
+async def _ask_door(url: str, model: str) -> str:
+    """Change the model of the voice server at ``url``; return the mind's new name."""
+    from aiohttp import ClientError, ClientSession
+
+    from ..errors import ServerError
+
+    try:
+        async with (
+            ClientSession() as session,
+            session.post(f"{url}/admin/model", json={"model": model}) as response,
+        ):
+            answer = await response.json(content_type=None)
+    except (ClientError, ValueError) as error:
+        raise ServerError(
+            f"no voice server answers at {url}; start it with `coda-voice serve`, "
+            "or name it with --set server.port=N."
+        ) from error
+    if response.status != 200:
+        raise ServerError(str(answer.get("message", answer)))
+    return str(answer["llm"])
 
 
 def _run(config: VoiceConfig, ask: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -243,8 +243,8 @@ class LlamaCpp(LanguageModel):
         try:
             return settings.model, find_gguf(settings.model, self.config)
         except WeightsError as missing:
-            if settings.fallback_model is None:
-                raise
+            if settings.fallback_model is None or settings.model not in weights.KNOWN:
+                raise  # a wrong name or path is mended by its writer, not by another model
             try:
                 path = find_gguf(settings.fallback_model, self.config)
             except WeightsError:

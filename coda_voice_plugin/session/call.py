@@ -148,11 +148,10 @@ class Call:
         tools = tuple(tool for each in found.get("reply_tools", ()) for tool in each)
         now = [*found.get("reply_context", ()), *filter(None, (style.guidance,)), *notes]
         extra = (Message("system", "\n".join(now)),) if now else ()
-        system = Message("system", self.config.prompt.system)
         user = Message("user", user_text)
         context = self.context
-        context.fit(context.count((system, *extra, user)) + context.count_tools(tools))
-        return Prompt((system, *context.messages, *extra, user), tools, style)
+        context.fit(context.count((context.system, *extra, user)) + context.count_tools(tools))
+        return Prompt((context.system, *context.messages, *extra, user), tools, style)
 
     def remember(self, note: str) -> None:
         """Let the mind know, from its next answer on, what happened and nobody said."""

@@ -87,15 +87,21 @@ class Context:
         self._fixed = 0
 
     @property
+    def system(self) -> Message:
+        """The instructions, with the summary if there is one: many templates of models take
+        only one message of this kind at the beginning."""
+        earlier = (f"Earlier in this conversation: {self.summary}",) if self.summary else ()
+        return Message("system", "\n\n".join((self._settings.system, *earlier)))
+
+    @property
     def messages(self) -> tuple[Message, ...]:
-        """The summary, if there is one, and the exchanges after it."""
-        past = (message for each in self._exchanges for message in each.messages)
-        return (*self._summarised(), *past)
+        """The exchanges that are read again, oldest first."""
+        return tuple(message for each in self._exchanges for message in each.messages)
 
     @property
     def tokens(self) -> int:
         """Tokens of :attr:`messages`."""
-        return self.count(self._summarised()) + sum(each.tokens for each in self._exchanges)
+        return sum(each.tokens for each in self._exchanges)
 
     def count(self, messages: Iterable[Message]) -> int:
         """Tokens of ``messages``."""
@@ -103,7 +109,7 @@ class Context:
 
     def count_tools(self, tools: Iterable[Tool]) -> int:
         """Tokens of the descriptions of ``tools``."""
-        texts = (f"{t.name} {t.description} {json.dumps(dict(t.parameters))}" for t in tools)
+        texts = (f"{t.name} {t.description} {json.dumps(dict(t.parameters), default=str)}" for t in tools)
         return sum(MARKS + self._count(text) for text in texts)
 
     def add(self, turn: Turn) -> None:
@@ -165,11 +171,6 @@ class Context:
 
     def _append(self, messages: Sequence[Message], *, turn: bool) -> None:
         self._exchanges.append(Exchange(tuple(messages), self.count(messages), turn))
-
-    def _summarised(self) -> tuple[Message, ...]:
-        if not self.summary:
-            return ()
-        return (Message("system", f"Earlier in this conversation: {self.summary}"),)
 
     def _count(self, text: str) -> int:
         known = self._llm.count_tokens(text) if isinstance(self._llm, CountsTokens) else None

@@ -210,6 +210,15 @@ class LanguageModelContract(EngineContract[LanguageModel]):
                 await self.soon(self.read(silent_engine, QUESTION, 4))
             await self.stopped(silent_engine, traces)
 
+    async def test_an_unknown_model_is_refused_and_the_old_one_answers(
+        self, opened: LanguageModel
+    ) -> None:
+        label = opened.label
+        with pytest.raises(EngineError):
+            await opened.switch("none")
+        assert opened.label == label
+        assert await self.use(opened)
+
     async def test_tools_are_called_with_arguments(self, opened: LanguageModel) -> None:
         options = ChatOptions(max_tokens=60, temperature=0.0, seed=7)
         pieces: list[str | ToolCall] = []

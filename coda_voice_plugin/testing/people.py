@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..events import AudioFrame, Flush, Played, ServerEvent, Speech
+from ..events import AudioFrame, ClientEvent, Flush, Played, ServerEvent, Speech
 from ..session import Session
 from .scripted import RATE, WINDOW
 
@@ -81,10 +81,16 @@ class User:
             self.said += 1
         return " ".join(f"u{n}" for n in range(first, self.said))
 
+    def does(self, event: ClientEvent) -> None:
+        """Type, press stop, hold the talk key."""
+        self._session.receive(event)
+
     async def silence(self, seconds: float) -> None:
+        """Say nothing, into an open microphone."""
         await self.sound(0.0, seconds)
 
     async def sound(self, level: float, seconds: float) -> None:
+        """Make a sound of one ``level``; above 0.05 it is taken for speech."""
         window = np.full(WINDOW, level, "<f4").tobytes()
         for _ in range(round(seconds * 16_000 / WINDOW)):
             self._session.receive(AudioFrame(window))

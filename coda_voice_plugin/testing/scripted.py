@@ -137,7 +137,6 @@ class ScriptedLLM(LanguageModel):
         self.asked: list[tuple[Message, ...]] = []
         """What it read, by question."""
         self.script: list[list[str | ToolCall]] = []
-        self.model = ""
         self.yielded = 0
         """Pieces given in all."""
 
@@ -147,16 +146,6 @@ class ScriptedLLM(LanguageModel):
 
     async def switch(self, model: str) -> None:
         """Any model will do but "none"."""
-        await asyncio.sleep(0.02)
-        if model == "none":
-            raise EngineError(self.name, f"has no model {model!r}.")
-        self.model = model
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} {self.model}".strip()
-
-    async def switch(self, model: str) -> None:
         await asyncio.sleep(0.02)
         if model == "none":
             raise EngineError(self.name, f"has no model {model!r}.")

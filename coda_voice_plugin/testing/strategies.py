@@ -109,7 +109,7 @@ class StrategyContract:
             pytest.skip("answers_typed is off")
 
         async def scene(user: User, listener: Listener) -> None:
-            listener.session.receive(Typed("Good morning."))
+            user.does(Typed("Good morning."))
             await user.silence(self.answer_within_s)
 
         (heard,) = self.converse(world, scene)
@@ -148,7 +148,7 @@ class StrategyContract:
         async def scene(user: User, listener: Listener) -> None:
             await user.speak(4)
             await self.until_it_speaks(user, listener)
-            listener.session.receive(Stop())
+            user.does(Stop())
             await user.silence(1.0)
             assert world.llm.writing == 0
             world.llm.words = 6
@@ -165,8 +165,9 @@ class StrategyContract:
     ) -> None:
         if kind not in world.host.strategy.needs:
             pytest.skip(f"it does without {kind}")
-        {"stt": world.stt, "tts": world.tts, "llm": world.llm}[kind].failures = 1
-        world.llm.fail_after = 0
+        world.stt.failures = int(kind == "stt")
+        world.tts.failures = int(kind == "tts")
+        world.llm.failures, world.llm.fail_after = int(kind == "llm"), 0
 
         async def scene(user: User, listener: Listener) -> None:
             await self.ask(user)

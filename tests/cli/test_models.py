@@ -162,3 +162,8 @@ def test_options_before_the_command_are_not_silently_ignored(
 ) -> None:
     assert run(["models", "--set", "log.level=error", "unload", "tiny"]) == 2
     assert "behind the command" in capsys.readouterr().err
+
+
+def test_use_without_a_server_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "use", "qwen3:8b", "--set", "server.port=1"]) == 1
+    assert "start it with `coda-voice serve`" in capsys.readouterr().err

@@ -154,8 +154,9 @@ def test_what_falls_off_waits_for_a_summary() -> None:
     minutes = past.minutes(gone)
     assert minutes.startswith("Minutes so far: none\nThen:\nUser: question 0\nAssistant: word")
     past.settle(gone, "They talked.")
-    assert past.messages[0] == Message("system", "Earlier in this conversation: They talked.")
-    assert past.messages[1].content == f"question {len(gone)}"
+    instructions = config().prompt.system
+    assert past.system.content == f"{instructions}\n\nEarlier in this conversation: They talked."
+    assert past.messages[0].content == f"question {len(gone)}"
     assert past.tokens <= 640
     assert past.falling() == ()
     assert past.minutes(()).startswith("Minutes so far: They talked.")
@@ -258,8 +259,9 @@ def test_the_mind_sums_up_while_nobody_speaks_and_reads_it_again() -> None:
     assert len(heard.of(TurnEnded)) == 5
     assert world.llm.summaries == 1
     last = world.llm.asked[-1]
-    assert last[0].content == world.config.prompt.system
-    assert last[1].content == "Earlier in this conversation: The user likes tea."
+    assert last[0].content.startswith(world.config.prompt.system)
+    assert last[0].content.endswith("Earlier in this conversation: The user likes tea.")
+    assert [message.role for message in last].count("system") == 1
     # the changed beginning was read before the next question was asked
     warmed = next(n for n, o in enumerate(world.llm.asked) if o[-1].content == "Hello.")
     assert (

@@ -62,7 +62,7 @@ class Rest:
             async with asyncio.timeout(DEADLINE_S):
                 summary = await self._summary(context.minutes(gone))
                 context.settle(gone, summary)
-                await self._read(context.messages)
+                await self._read((context.system, *context.messages))
         except Exception as error:  # noqa: BLE001 - it only costs the summary
             logger.info("call %s goes on without a summary: %s", self._call.id, error)
             context.give_up(gone)
@@ -77,10 +77,9 @@ class Rest:
             raise EngineError(self._call.host.llm.label, "wrote nothing.")
         return summary
 
-    async def _read(self, past: tuple[Message, ...]) -> None:
+    async def _read(self, beginning: tuple[Message, ...]) -> None:
         """Let the mind read the changed beginning now, so that the next answer finds it read."""
-        system = Message("system", self._call.config.prompt.system)
-        await self._ask((system, *past, Message("user", "Hello.")), 1)
+        await self._ask((*beginning, Message("user", "Hello.")), 1)
 
     async def _ask(self, messages: tuple[Message, ...], most: int) -> str:
         answer = self._call.host.llm.chat(messages, options=ChatOptions(max_tokens=most))
