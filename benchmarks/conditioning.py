@@ -12,11 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import re
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from math import log10
 from pathlib import Path
 
@@ -38,6 +35,7 @@ from conditioning_scenes import (
     scene,
     word_errors,
 )
+from machine import machine
 
 from coda_voice_plugin.audio.conditioner import Conditioner
 from coda_voice_plugin.audio.pcm import Floats, to_pcm
@@ -189,17 +187,6 @@ def measure_resamplers(clips: Sequence[Clip]) -> dict[str, dict[str, float]]:
 # Report
 
 
-def machine() -> dict[str, object]:
-    models = re.findall(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    packages = ("numpy", "soxr", "pywebrtc-audio", "moonshine-voice", "hibari-tts")
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": f"1 of {os.cpu_count()}",
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-    }
-
-
 def as_table(title: str, rows: dict[str, dict[str, float]]) -> str:
     columns = list(next(iter(rows.values())))
     lines = [f"| {title} | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
@@ -226,7 +213,7 @@ def as_markdown(result: dict) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
     parts = [
         "# Sound conditioning, measured",
-        f"{on['cpu']}, {on['cores']} cores used, Python {on['python']}; {packages}. "
+        f"{on['cpu']}, one of {on['cores']} cores, Python {on['python']}; {packages}. "
         f"{result['clips']} human clips, {result['words']} words (times {len(SEEDS)} seeds "
         "where there is noise); recogniser Moonshine tiny. Differences below 2 or 3 "
         "points are within chance.",
@@ -261,7 +248,7 @@ def main() -> None:
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # one core, so one thread at a time
     clips = human_clips()
     result = {
-        "machine": machine(),
+        "machine": machine("numpy", "soxr", "pywebrtc-audio", "moonshine-voice", "hibari-tts"),
         "clips": len(clips),
         "words": sum(len(clip.words) for clip in clips),
     }

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -28,6 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from human_speech import clips
+from machine import machine
 from words import word_error_rate
 
 from coda_voice_plugin import MIC_RATE, Host, SpeakingStyle, load_plugins, open_host
@@ -61,9 +60,7 @@ def end_of_speech(pcm: bytes, rate: int) -> float:
 async def synthesize(host: Host, folder: Path) -> list[tuple[Path, str]]:
     made = []
     for number, text in enumerate(QUESTIONS):
-        sound = [
-            piece.samples async for piece in host.tts.synthesize(text, SpeakingStyle())
-        ]
+        sound = [piece.samples async for piece in host.tts.synthesize(text, SpeakingStyle())]
         path = folder / f"question{number}.wav"
         write_audio(path, to_pcm(np.concatenate(sound)), host.tts.sample_rate)
         made.append((path, text))
@@ -75,9 +72,7 @@ async def converse(host: Host, path: Path) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     client = Loopback(host)
     first: list[float] = []
-    client.on_event = lambda event: (
-        first.append(loop.time()) if isinstance(event, Speech) else None
-    )
+    client.on_event = lambda event: first.append(loop.time()) if isinstance(event, Speech) else None
     clip = read_audio(path)
     cpu = time.process_time()
     async with asyncio.TaskGroup() as tasks:
@@ -147,15 +142,6 @@ def medians(rows: list[dict[str, object]]) -> dict[str, object]:
             "max": round(max(values)),
         }
     return result
-
-
-def machine() -> dict[str, object]:
-    return {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_before": os.getloadavg()[0],
-        "python": platform.python_version(),
-    }
 
 
 def main() -> None:

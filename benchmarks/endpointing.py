@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from endpointing_clips import RATE, Clip, human_clips, synthetic_clips
+from machine import machine
 
 from coda_voice_plugin.audio import (
     AudioProcessor,
@@ -209,16 +208,6 @@ def cpu_cost(clips: list[Clip], silero: Silero) -> dict[str, float]:
             spent = time.process_time() - began
             costs[f"{name}, {judge}"] = round(1e3 * spent * RATE / len(samples), 2)
     return costs
-
-
-def machine() -> dict[str, Any]:
-    """Describe where the figures come from."""
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What the session adds to a language model: delay, and work after an interruption.
 
-Run ``python benchmarks/mind.py`` (some two minutes); it writes ``results/mind.json``
+Run ``python benchmarks/mind.py`` (some six minutes); it writes ``results/mind.json``
 and ``.md``. It needs the extra ``cpu`` and ``coda-voice fetch smollm2-135m``.
 
 The official client talks to a server with Ollama's API in the same process, whose
@@ -16,32 +16,37 @@ import asyncio
 import json
 import statistics
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import numpy as np
-from conversation import machine
 from engines import table
+from machine import describe, machine
+from mind_scenes import (
+    ANSWERS,
+    MODEL,
+    QUESTIONS,
+    Counting,
+    Memory,
+    Model,
+    NotedVoice,
+    QuickVoice,
+    small,
+)
 from ollama_server import OllamaServer, speak_through
 
 from coda_voice_plugin import (
     Engine,
     LanguageModel,
     Plugins,
-    SpeakingStyle,
-    SpokenAudio,
     TextToSpeech,
     VoiceConfig,
-    hookimpl,
     weights,
 )
 from coda_voice_plugin.engines.hibari import HibariTTS
-from coda_voice_plugin.engines.llamacpp import LlamaCpp
 from coda_voice_plugin.engines.ollama import OllamaClient
 from coda_voice_plugin.events import Caption, Flush, Hello, Speech, TurnEnded, Typed
 from coda_voice_plugin.session import Session
@@ -50,94 +55,9 @@ from coda_voice_plugin.testing import Listener, ScriptedFront, User, World, conf
 
 RESULTS = Path(__file__).with_name("results")
 Row = dict[str, Any]
-MODEL = "smollm2-135m"
 GRACE_MS = 50
 """After this long an interruption must have reached the model."""
-TOKEN_S = 0.03
-"""Between two tokens of the scripted model."""
 FIRST_TOKENS_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-ANSWERS = (
-    "The weather stays calm today, with a little rain in the evening. "
-    "Tomorrow morning you may see some snow on the hills around the lake.",
-    "Bread needs flour, water, salt and a lot of patience. "
-    "Let the dough rest for an hour, then bake it until the crust turns brown.",
-    "Whales sleep with one half of their brain at a time. "
-    "The other half keeps them breathing, and watches for anything that comes near.",
-    "Your train leaves at noon from the second platform. "
-    "If you walk quickly, there is still time to buy a newspaper and something to drink.",
-    "Rome was not built in a day, as people like to say. "
-    "Most of its old streets, though, were laid out within a single lifetime.",
-    "A good song often begins with a simple melody. "
-    "Hum it while you walk, and write down only what you still remember at home.",
-)
-QUESTIONS = (
-    "What is the capital of France?",
-    "Tell me something about the moon.",
-    "What do cows eat?",
-    "Name a large city in Japan.",
-    "Is the sun a star?",
-    "How do birds find their way?",
-    "What should I cook tonight?",
-    "Who wrote the play Hamlet?",
-)
-
-
-@dataclass
-class Model:
-    """A scripted model behind Ollama's API; notes when each token left."""
-
-    first_s: float = 0.2
-    token_s: float = TOKEN_S
-    text: str = ANSWERS[0]
-    tokens: list[float] = field(default_factory=list)
-    """When each token of the last answer left."""
-    closed: float = 0.0
-    """When the last answer ended, or was left."""
-
-    async def answer(self, body: dict[str, Any]) -> AsyncGenerator[str, None]:
-        loop = asyncio.get_running_loop()
-        self.tokens.clear()
-        try:
-            await asyncio.sleep(self.first_s)
-            for number, word in enumerate(self.text.split()):
-                self.tokens.append(loop.time())
-                yield f" {word}" if number else word
-                await asyncio.sleep(self.token_s)
-        finally:
-            self.closed = loop.time()
-
-
-class NotedVoice(TextToSpeech):
-    """A voice that notes when it was asked for what."""
-
-    def __init__(self, voice: TextToSpeech) -> None:
-        self._voice = voice
-        self.name, self.sample_rate = voice.name, voice.sample_rate
-        self.asked: list[tuple[float, int]] = []
-        """When, and how many words."""
-
-    @property
-    def label(self) -> str:
-        return self._voice.label
-
-    async def synthesize(
-        self, text: str, style: SpeakingStyle
-    ) -> AsyncGenerator[SpokenAudio, None]:
-        self.asked.append((asyncio.get_running_loop().time(), len(text.split())))
-        async with aclosing(self._voice.synthesize(text, style)) as pieces:
-            async for piece in pieces:
-                yield piece
-
-
-class QuickVoice(TextToSpeech):
-    """Every word lasts a hundredth of a second, so that nobody waits for the listener."""
-
-    name = "quick"
-
-    async def synthesize(
-        self, text: str, style: SpeakingStyle
-    ) -> AsyncGenerator[SpokenAudio, None]:
-        yield SpokenAudio(np.full(len(text.split()) * self.sample_rate // 100, 0.1, np.float32))
 
 
 def settings(**more: Any) -> VoiceConfig:
@@ -316,45 +236,6 @@ def worst(found: list[Row]) -> Row:
     }
 
 
-class Counting:
-    """In front of llama.cpp: notes how much of each prompt was read anew."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-        self.timings: list[Row] = []
-
-    def handle_chat_completions(self, request: Row, take: Callable[[Any], bool]) -> None:
-        def noted(event: Any) -> bool:
-            for part in event if isinstance(event, list) else [event]:
-                if "timings" in part and part["timings"].get("predicted_n"):
-                    self.timings.append(part["timings"])
-            return take(event)
-
-        self._server.handle_chat_completions(request, noted)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
-
-
-class Memory:
-    """A plugin that adds a line to every prompt, another one each time."""
-
-    turn = 0
-
-    @hookimpl
-    def reply_context(self) -> str:
-        self.turn += 1
-        return f"The user looked at the clock {self.turn} times today."
-
-
-def small() -> LlamaCpp:
-    return LlamaCpp(
-        VoiceConfig.model_validate(
-            {"embedded_llm": {"model": MODEL, "fallback_model": None, "max_tokens": 40}}
-        )
-    )
-
-
 async def cache(*, behind_ollama: bool, with_context: bool) -> Row:
     """A typed conversation; tokens of the prompt by turn, and how many were read anew."""
     plugins = Plugins()
@@ -391,11 +272,11 @@ async def _talk(chosen: VoiceConfig, plugins: Plugins, mind: LanguageModel) -> N
 
 
 async def measure(repeat: int) -> Row:
-    report: Row = {"machine": machine()}
+    report: Row = {"machine": machine("ollama", "hibari-tts", "xllamacpp")}
     async with HibariTTS(settings()).open() as voice:
         report["token_to_sound_ms"] = await token_to_sound(voice)
         report["first_audio_ms"] = await first_audio(voice, repeat)
-        report["interruptions"] = await interruptions(voice, repeat)
+        report["interruptions"] = await interruptions(voice, 3 * repeat)
     report["cache"] = [
         await cache(behind_ollama=behind, with_context=more)
         for behind in (False, True)
@@ -406,12 +287,11 @@ async def measure(repeat: int) -> Row:
 
 def written(report: Row) -> str:
     """``mind.md``."""
-    where = report["machine"]
     lines = [
         "# The mind in a conversation",
         "",
-        f"{where['cores']} CPU cores, {where['cpu']}, Python {where['python']}; load average at "
-        f"the start {where['load_before']:.1f}. The voice is hibari; the model's delays are set.",
+        f"{describe()} Load average at the start: {report['machine']['load_before']}.",
+        "The voice is hibari; the delays of the scripted model are set.",
         "",
         "## From a token to the sound that carries it, ms",
         "",
@@ -430,7 +310,7 @@ def written(report: Row) -> str:
         "",
         "The median of the conversations. The model is asked when the user pauses, before the turn"
         " is confirmed. *Added*: from its first token to the first sound of the answer, the rest of"
-        " the first clause included.",
+        " the first clause included, and the end of an opener that was begun just before.",
         "",
     ]
     columns = {

@@ -103,22 +103,30 @@ class _Printer:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
+        self._tools: list[dict[str, Any]] = []
 
     def __call__(self, event: ServerEvent) -> None:
-        from ..events import Problem, TurnEnded
+        from ..events import Notice, Problem, TurnEnded
 
-        if isinstance(event, Problem):
-            click.echo(f"coda-voice: {event.message}", err=True)
-        elif isinstance(event, TurnEnded):
-            self._turn(event.turn)
+        match event:
+            case Problem(message=message):
+                click.echo(f"coda-voice: {message}", err=True)
+            case Notice(kind="tool_call", data=data):
+                self._tools.append(dict(data))
+            case TurnEnded(turn=turn):
+                tools, self._tools = self._tools, []
+                self._turn(turn, tools)
 
-    def _turn(self, turn: Turn) -> None:
+    def _turn(self, turn: Turn, tools: list[dict[str, Any]]) -> None:
         if self._as_json:
-            click.echo(json.dumps(described(turn), ensure_ascii=False))
+            row = {**described(turn), "tools": tools}
+            click.echo(json.dumps(row, ensure_ascii=False))
             return
         first = turn.timings_ms.get("first_audio")
         late = f"  ({first:.0f} ms)" if first is not None else ""
         click.echo(f"you:  {turn.user}")
+        for tool in tools:
+            click.echo(f"      ({tool['name']} {json.dumps(tool['arguments'])})")
         click.echo(f"coda: {turn.assistant}{' —' if turn.interrupted else ''}{late}")
 
 

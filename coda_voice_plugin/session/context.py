@@ -109,7 +109,9 @@ class Context:
 
     def count_tools(self, tools: Iterable[Tool]) -> int:
         """Tokens of the descriptions of ``tools``."""
-        texts = (f"{t.name} {t.description} {json.dumps(dict(t.parameters), default=str)}" for t in tools)
+        texts = (
+            f"{t.name} {t.description} {json.dumps(dict(t.parameters), default=str)}" for t in tools
+        )
         return sum(MARKS + self._count(text) for text in texts)
 
     def add(self, turn: Turn) -> None:
@@ -157,7 +159,8 @@ class Context:
         names = {"user": "User: ", "assistant": "Assistant: "}
         messages = (message for each in gone for message in each.messages)
         lines = [names.get(each.role, "") + each.content for each in messages]
-        return "\n".join([f"Minutes so far: {self.summary or 'none'}", "Then:", *lines])
+        earlier = [f"Summary of what came before: {self.summary}\n"] if self.summary else []
+        return "\n".join([*earlier, *lines])
 
     def settle(self, gone: Sequence[Exchange], summary: str) -> None:
         """``summary`` stands for ``gone`` and for the summary before it."""

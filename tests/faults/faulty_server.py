@@ -83,6 +83,8 @@ class Door:
         self.chats = 0
         """Answers that were asked for."""
         self.seen = 0.0
+        self.hung_up_at = 0.0
+        """When the last answer with a fault was over for the client."""
         self._calls: set[asyncio.Task[object]] = set()
 
     @property
@@ -141,6 +143,7 @@ class Door:
         self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await until_first(fault(Line(self, writer)), gone(reader))
+        self.hung_up_at = asyncio.get_running_loop().time()
 
     async def _pass_on(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from ollama_server import OllamaServer
 
 from coda_voice_plugin import ToolCall, Turn
 from coda_voice_plugin.engines.ollama import OllamaClient
-from coda_voice_plugin.events import Problem, Speech, TurnEnded, UserText
+from coda_voice_plugin.events import Flush, Problem, Speech, TurnEnded, UserText
 from coda_voice_plugin.strategies.ollama import OllamaStrategy
 from coda_voice_plugin.testing import Listener, User, World, config, run_virtual
 
@@ -99,6 +99,23 @@ async def mended(body: dict[str, Any]) -> AsyncGenerator[str | ToolCall, None]:
         yield word + " "
 
 
+def hold(scene: Callable[[Door, World, User], Awaitable[None]], heard: Listener) -> None:
+    """One call, whose mind is the real client at a server behind a door."""
+
+    async def run() -> None:
+        async with OllamaServer(mended).open() as server, Door(server.url).open() as door:
+            settings = config(external_llm={"base_url": door.url, **DEADLINES})
+            async with OllamaClient(settings).open() as mind:
+                world = World(OllamaStrategy(), settings, engines={"llm": mind})
+                session = world.session(heard)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(session.run())
+                    await scene(door, world, User(session))
+                    session.close()
+
+    run_virtual(run(), sockets=True)
+
+
 @cache
 def story(case: Case) -> Story:
     """Hold the conversation of ``case``."""
@@ -122,18 +139,7 @@ def story(case: Case) -> Story:
         await user.silence(6)
         found["left"] = len(door._calls)
 
-    async def run() -> None:
-        async with OllamaServer(mended).open() as server, Door(server.url).open() as door:
-            settings = config(external_llm={"base_url": door.url, **DEADLINES})
-            async with OllamaClient(settings).open() as mind:
-                world = World(OllamaStrategy(), settings, engines={"llm": mind})
-                session = world.session(heard)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(session.run())
-                    await scene(door, world, User(session))
-                    session.close()
-
-    run_virtual(run(), sockets=True)
+    hold(scene, heard)
     confirmed = first_time(heard, lambda event: isinstance(event, UserText) and event.final)
     told = first_time(heard, lambda event: isinstance(event, Problem))
     sound = first_time(heard, lambda event: isinstance(event, Speech) and event.turn == 1)
@@ -208,6 +214,31 @@ def test_the_next_turn_is_answered(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=names)
 def test_no_connection_is_left_open_to_a_broken_answer(case: Case) -> None:
     assert story(case).left == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.silence_after_connect, faults.silence_after_a_sentence],
+    ids=["unheard", "heard"],
+)
+def test_an_interruption_ends_the_wait_for_a_silent_server_at_once(fault: Fault) -> None:
+    heard = Listener()
+
+    async def scene(door: Door, world: World, user: User) -> None:
+        door.fault = fault
+        await user.speak(2)
+        await user.silence(1.0)
+        door.fault = None
+        await user.speak(2)
+        (flushed,) = [at for at, event in heard.events if isinstance(event, Flush)]
+        assert flushed - 0.001 <= door.hung_up_at <= flushed + 0.05
+        await user.silence(6)
+
+    hold(scene, heard)
+    assert not heard.of(Problem)
+    last = heard.of(TurnEnded)[-1].turn
+    assert last.user == ("u0 u1 u2 u3" if fault is faults.silence_after_connect else "u2 u3")
+    assert last.assistant == MENDED
 
 
 def test_the_document_holds_what_was_measured() -> None:

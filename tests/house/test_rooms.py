@@ -16,7 +16,7 @@ FLOORS = (
     {"audio", "speakable", "wire", "config", "weights"},
     {"engine", "strategy", "hookspecs"},
     {"session", "plugins", "host"},
-    {"server", "cli", "__main__"},
+    {"server", "cli", "testing", "__main__"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GUESTS = {"strategies", "engines", "coda_voice_hooks"}
@@ -79,6 +79,12 @@ def test_guests_use_public_names_and_tools(path: Path) -> None:
     for room, name in rooms_in(imports_of(path)):
         public = name.count(".") == 1 and room in coda_voice_plugin.__all__
         assert public or room in TOOLS or room == own, f"{name} is neither public nor a tool"
+
+
+def test_nobody_inside_needs_the_test_suites() -> None:
+    for path in SOURCES:
+        if not path.is_relative_to(PACKAGE / "testing"):
+            assert "testing" not in {room for room, _ in rooms_in(imports_of(path))}, ids(path)
 
 
 def test_the_words_know_nobody() -> None:

@@ -152,14 +152,14 @@ def test_what_falls_off_waits_for_a_summary() -> None:
     assert 800 < past.tokens <= 1_000, "in good time, before anything must go"
     gone = past.falling()
     minutes = past.minutes(gone)
-    assert minutes.startswith("Minutes so far: none\nThen:\nUser: question 0\nAssistant: word")
+    assert minutes.startswith("User: question 0\nAssistant: word")
     past.settle(gone, "They talked.")
     instructions = config().prompt.system
     assert past.system.content == f"{instructions}\n\nEarlier in this conversation: They talked."
     assert past.messages[0].content == f"question {len(gone)}"
     assert past.tokens <= 640
     assert past.falling() == ()
-    assert past.minutes(()).startswith("Minutes so far: They talked.")
+    assert past.minutes(()).startswith("Summary of what came before: They talked.")
 
 
 def test_what_had_to_go_without_a_summary_is_summed_up_later_or_given_up() -> None:
@@ -205,7 +205,7 @@ class Recorder(ScriptedLLM):
 
     async def chat(self, messages, *, tools=(), options=None):
         self.options.append(options)
-        if messages[0].content.startswith("You keep the minutes"):
+        if messages[0].content.startswith("You summarize"):
             self.summaries += 1
             try:
                 await asyncio.sleep(self.summary_s)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from ollama_server import CHAT, OllamaServer, speak_through
 
 from coda_voice_plugin import LanguageModel, ToolCall, VoiceConfig, weights
+from coda_voice_plugin.engines.auto import AutoMind
 from coda_voice_plugin.engines.llamacpp import LlamaCpp
 from coda_voice_plugin.engines.ollama import OllamaClient
 from coda_voice_plugin.testing import LanguageModelContract, ScriptedLLM
@@ -74,18 +75,30 @@ class TestOllamaClient(LanguageModelContract):
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
-    async def engine(cls) -> AsyncIterator[LanguageModel]:
+    async def engine(cls) -> AsyncIterator[LanguageModel]:  # type: ignore[override]
         async with OllamaServer(cls.writing.answer).open() as server:
             yield OllamaClient(settings(server))
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
-    async def silent_engine(cls) -> AsyncIterator[LanguageModel]:
+    async def silent_engine(cls) -> AsyncIterator[LanguageModel]:  # type: ignore[override]
         async with OllamaServer(keeps_silent).open() as server:
             yield OllamaClient(settings(server, first_token_ms=200))
 
     def working(self, engine: LanguageModel) -> bool:
         return self.writing.answers > 0
+
+
+class TestAutoMind(TestOllamaClient):
+    """It passes everything on to the mind that it found."""
+
+    writing = Writing()
+
+    @pytest_asyncio.fixture(scope="class", loop_scope="class")
+    @classmethod
+    async def engine(cls) -> AsyncIterator[LanguageModel]:  # type: ignore[override]
+        async with OllamaServer(cls.writing.answer).open() as server:
+            yield AutoMind(settings(server, fallback_enabled=False))
 
 
 @pytest.mark.real
@@ -98,6 +111,13 @@ class TestLlamaCpp(LanguageModelContract):
     def engine(cls) -> LanguageModel:
         return LlamaCpp(SMALL)
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def silent_engine(cls) -> LanguageModel:
+        """It reads a prompt for longer than a thousandth of a second."""
+        hurried = SMALL.external_llm.model_copy(update={"first_token_ms": 1})
+        return LlamaCpp(SMALL.model_copy(update={"external_llm": hurried}))
+
 
 @pytest.mark.real
 @needs_smollm2
@@ -108,7 +128,7 @@ class TestOllamaClientWithRealWeights(LanguageModelContract):
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
-    async def engine(cls) -> AsyncIterator[LanguageModel]:
+    async def engine(cls) -> AsyncIterator[LanguageModel]:  # type: ignore[override]
         async with LlamaCpp(SMALL).open() as mind:
             speak = speak_through(mind)
 

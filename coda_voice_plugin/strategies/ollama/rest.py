@@ -12,11 +12,9 @@ logger = logging.getLogger(__name__)
 
 DEADLINE_S = 60.0
 """A summary that takes longer is given up."""
-TASK = (
-    "You keep the minutes of a conversation between a user and a voice assistant. Write what "
-    "the user told about themselves, what was asked, answered and decided, and what is still "
-    "open, in a few plain sentences. Keep names, numbers and dates. Write nothing else."
-)
+ROLE = "You summarize conversations. Write facts only, in short plain sentences."
+TASK = "Summarize all this in a few short sentences. Keep names, numbers and dates."
+"""Behind the conversation: a small model that reads it first goes on with the conversation."""
 
 
 class Rest:
@@ -70,7 +68,7 @@ class Rest:
 
     async def _summary(self, minutes: str) -> str:
         settings = self._call.config.prompt
-        messages = (Message("system", TASK), Message("user", minutes))
+        messages = (Message("system", ROLE), Message("user", f"{minutes}\n\n{TASK}"))
         written = await self._ask(messages, settings.summary_tokens)
         summary = " ".join(written.split())[: 6 * settings.summary_tokens]
         if not summary:
