@@ -13,7 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar
 
@@ -172,6 +172,21 @@ class LanguageModel(Engine):
         EngineTimeoutError for a missed deadline, ContextOverflowError for a conversation
         that is too long, AnswerBrokenError when pieces were given and no more will come.
         """
+
+    reads_ahead: ClassVar[bool] = False
+    """Whether what was read is kept, so that an answer to it begins sooner."""
+
+    async def read(self, messages: Sequence[Message], *, tools: Sequence[Tool] = ()) -> None:
+        """Read a conversation before its last words are known; cancelling stops at once.
+
+        Only a mind with ``reads_ahead`` does. Raises EngineError.
+        """
+        if not self.reads_ahead:
+            return
+        one = ChatOptions(max_tokens=1)
+        async with aclosing(self.chat(messages, tools=tools, options=one)) as pieces:
+            async for _ in pieces:
+                pass
 
     async def switch(self, model: str) -> None:
         """Use ``model`` from the next answer on; the conversation is not the mind's, it goes on.

@@ -84,6 +84,10 @@ class AutoMind(LanguageModel):
             async for piece in pieces:
                 yield piece
 
+    async def read(self, messages: Sequence[Message], *, tools: Sequence[Tool] = ()) -> None:
+        mind = self._opened()
+        await mind.read(messages, tools=tools if mind.supports_tools else ())
+
     async def switch(self, model: str) -> None:
         """Another model of the same mind; it goes on being a server's or the embedded one."""
         await self._opened().switch(model)

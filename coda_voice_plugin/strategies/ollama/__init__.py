@@ -23,6 +23,7 @@ from coda_voice_plugin import (
 
 from .conversation import Conversation
 from .kept import KeptAnswers
+from .reading import Reading
 from .rest import Rest
 from .thoughts import Thoughts
 
@@ -39,6 +40,8 @@ class OllamaStrategy(Strategy):
     async def converse(self, call: Call) -> None:
         async with asyncio.TaskGroup() as tasks:
             rest = Rest(call, tasks)
+            reading = Reading(call, tasks)
+            reading.begin("Hello.")
             conversation = Conversation(call, self._kept, rest)
             thoughts = Thoughts(call, tasks, conversation.answer)
             async for heard in call.hear():
@@ -47,7 +50,9 @@ class OllamaStrategy(Strategy):
                         rest.user_speaks()
                     case Transcript(text):
                         thoughts.partial(text)
+                        reading.stop() if thoughts.busy else reading.begin(text)
                     case Pause(text):
+                        reading.stop()
                         thoughts.pause(text)
                     case Resumed():
                         thoughts.drop()
@@ -55,8 +60,10 @@ class OllamaStrategy(Strategy):
                         rest.user_is_silent()
                     case Utterance():
                         rest.stop()
+                        reading.stop()
                         await thoughts.confirm(heard)
             rest.close()
+            reading.stop()
             thoughts.drop()
 
 

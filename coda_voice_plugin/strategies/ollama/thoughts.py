@@ -56,6 +56,11 @@ class Thoughts:
         self._dropped = 0
         self._wasted = 0  # words written by thoughts that were dropped
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is in the making."""
+        return self._thought is not None
+
     def partial(self, text: str) -> None:
         """The user's words so far; the same twice in a row are stable."""
         stable = alike(text, self._partial)
