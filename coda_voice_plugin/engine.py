@@ -173,18 +173,18 @@ class LanguageModel(Engine):
         that is too long, AnswerBrokenError when pieces were given and no more will come.
         """
 
-    reads_ahead: ClassVar[bool] = False
-    """Whether what was read is kept, so that an answer to it begins sooner."""
+    reading: ClassVar[ChatOptions | None] = None
+    """How to ask for as good as no answer, where the mind keeps what it has read and so
+    begins the next answer sooner; None where it does not."""
 
     async def read(self, messages: Sequence[Message], *, tools: Sequence[Tool] = ()) -> None:
         """Read a conversation before its last words are known; cancelling stops at once.
 
-        Only a mind with ``reads_ahead`` does. Raises EngineError.
+        Only a mind with ``reading`` does. Raises EngineError.
         """
-        if not self.reads_ahead:
+        if self.reading is None:
             return
-        one = ChatOptions(max_tokens=1)
-        async with aclosing(self.chat(messages, tools=tools, options=one)) as pieces:
+        async with aclosing(self.chat(messages, tools=tools, options=self.reading)) as pieces:
             async for _ in pieces:
                 pass
 

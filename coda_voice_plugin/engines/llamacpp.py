@@ -94,7 +94,7 @@ class LlamaCpp(LanguageModel):
     """
 
     name = "llamacpp"
-    reads_ahead = True
+    reading = ChatOptions(max_tokens=0)
 
     def __init__(self, config: VoiceConfig) -> None:
         super().__init__(config)
@@ -228,7 +228,7 @@ class LlamaCpp(LanguageModel):
         temperature = options.temperature
         request: dict[str, Any] = {
             "messages": list(said),
-            "max_tokens": options.max_tokens or settings.max_tokens,
+            "max_tokens": settings.max_tokens if options.max_tokens is None else options.max_tokens,
             "temperature": settings.temperature if temperature is None else temperature,
             "stream": True,
             "cache_prompt": True,

@@ -187,7 +187,7 @@ def test_a_call_and_its_result_are_told_in_words() -> None:
     assert [each["content"] for each in told] == [
         "I used weather.",
         "Let me look.",
-        "Result of weather: Sunny.",
+        "Sunny.\nNow answer me in one short sentence, without JSON.",
     ]
 
 

@@ -49,4 +49,6 @@ def test_the_result_of_a_tool_is_not_followed_by_a_reminder() -> None:
         Message("user", "What time is it?"),
         Message("tool", "It is noon.", name="get_time"),
     ]
-    assert with_tools(messages, TOOLS)[-1]["content"] == "Result of get_time: It is noon."
+    assert with_tools(messages, TOOLS)[-1]["content"] == (
+        "It is noon.\nNow answer me in one short sentence, without JSON."
+    )

@@ -53,7 +53,7 @@ class OllamaClient(LanguageModel):
     """
 
     name = NAME
-    reads_ahead = True
+    reading = ChatOptions(max_tokens=1)  # 0 would be no limit
 
     def __init__(self, config: VoiceConfig) -> None:
         super().__init__(config)
