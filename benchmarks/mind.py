@@ -300,12 +300,20 @@ def written(report: Row) -> str:
         " ours: from the whole clause to the frame that carries the word.",
         "",
     ]
+    sections = (_token_to_sound, _first_sound, _interruptions, _read_anew)
+    return "\n".join([*lines, *(line for section in sections for line in section(report))])
+
+
+def _token_to_sound(report: Row) -> list[str]:
     names = {"whole": "token to sound", "waiting": "waiting for the clause", "added": "added"}
     rows = [{"part": names[key], **row} for key, row in report["token_to_sound_ms"].items()]
-    lines += table(
+    return table(
         {"part": "|", "count": "words|", "p50": "p50|", "p99": "p99|", "max": "max|"}, rows
     )
-    lines += [
+
+
+def _first_sound(report: Row) -> list[str]:
+    lines = [
         "## Time to the first sound, ms after the end of the user's speech",
         "",
         "The median of the conversations. The model is asked when the user pauses, before the turn"
@@ -320,8 +328,11 @@ def written(report: Row) -> str:
         "answer_sound": "first sound of the answer|",
         "added": "added|",
     }
-    lines += table(columns, report["first_audio_ms"])
-    lines += [
+    return lines + table(columns, report["first_audio_ms"])
+
+
+def _interruptions(report: Row) -> list[str]:
+    lines = [
         "## After an interruption",
         "",
         f"The worst of all. *After {GRACE_MS} ms*: tokens that the model wrote later than that.",
@@ -335,8 +346,11 @@ def written(report: Row) -> str:
         "after": "tokens after the flush|",
         "after_grace": f"after {GRACE_MS} ms|",
     }
-    lines += table(columns, report["interruptions"])
-    lines += [
+    return lines + table(columns, report["interruptions"])
+
+
+def _read_anew(report: Row) -> list[str]:
+    lines = [
         "## Prompt tokens that are read anew",
         "",
         f"{MODEL}, {len(QUESTIONS)} turns, counted by llama.cpp. What is new (the last answer as it"
@@ -354,8 +368,7 @@ def written(report: Row) -> str:
         "read_anew": "read anew|",
         "hit": "from the cache|.0%",
     }
-    lines += table(columns, rows)
-    return "\n".join(lines)
+    return lines + table(columns, rows)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from .errors import EngineError
 from .events import Message, SpeakingStyle, Tool, ToolCall, Word
+from .speakable import Sayable, speakable
 
 if TYPE_CHECKING:
     from .config import VoiceConfig
@@ -129,6 +130,13 @@ class TextToSpeech(Engine):
     languages: ClassVar[tuple[str, ...]] = ("en",)
     sample_rate: int = 24_000
     """Hertz of what :meth:`synthesize` yields; known once opened."""
+
+    def sayable(self, text: str) -> Sequence[Sayable]:
+        """What of ``text`` is said, and how: the words that :meth:`synthesize` gets.
+
+        Override it for a voice that reads numbers and signs itself, or better.
+        """
+        return speakable(text, self.config.language)
 
     @abstractmethod
     def synthesize(self, text: str, style: SpeakingStyle) -> AsyncGenerator[SpokenAudio, None]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..audio import Resampler, to_pcm
 from ..errors import VoiceError
 from ..events import AudioFrame, SpeakingStyle, Turn, Utterance, Word
-from ..speakable import align, speakable, spoken_text
+from ..speakable import align, spoken_text
 from .apology import apology
 from .clauses import ClauseSplitter
 from .playback import Playback, spread_words
@@ -124,10 +124,11 @@ class Reply:
         inside the block that ends the reply, not the call.
         """
         call = self._call
-        tokens = speakable(text, call.config.language)
+        tts = call.host.tts
+        tokens = tts.sayable(text)
         if not tokens:
             return
-        tts, said = call.host.tts, spoken_text(tokens)
+        said = spoken_text(tokens)
         begin = self._total
         words: tuple[Word, ...] = ()
         resample = Resampler(tts.sample_rate, call.output_rate)

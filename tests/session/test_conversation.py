@@ -26,6 +26,7 @@ from coda_voice_plugin.events import (
     UseModel,
     UserText,
 )
+from coda_voice_plugin.speakable import Sayable
 from coda_voice_plugin.strategies.ollama import OllamaStrategy
 
 Scene = Callable[[User, Listener], Awaitable[None]]
@@ -415,6 +416,20 @@ def test_a_model_that_cannot_be_had_is_told_and_the_old_one_goes_on() -> None:
     heard = play(world, scene)
     assert [event.code for event in heard.of(Problem)] == ["engine"]
     assert turns(heard)[0].llm == "scripted"
+
+
+def test_a_voice_may_normalise_text_itself() -> None:
+    world = World(OllamaStrategy())
+    world.llm.script = [["It costs $5. "]]
+    world.tts.sayable = lambda text: [Sayable(text, text.replace("$5.", "a fiver."))]
+
+    async def scene(user: User, listener: Listener) -> None:
+        await user.speak(1)
+        await user.silence(8)
+
+    heard = play(world, scene)
+    assert world.tts.spoken == ["It costs a fiver."]
+    assert turns(heard)[0].assistant == "It costs $5."
 
 
 class Parrot(Strategy):

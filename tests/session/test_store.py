@@ -436,9 +436,9 @@ def test_the_default_file_is_in_the_users_data_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert default_path({"XDG_DATA_HOME": "/data"}) == Path("/data/coda-voice/sessions.db")
-    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("HOME", "/users/ada")
     for environ in ({}, {"XDG_DATA_HOME": ""}, {"XDG_DATA_HOME": "relative"}):
-        assert default_path(environ) == Path("/home/ada/.local/share/coda-voice/sessions.db")
+        assert default_path(environ) == Path("/users/ada/.local/share/coda-voice/sessions.db")
 
 
 def test_a_disk_that_takes_no_more_bytes_loses_nothing(path: Path) -> None:

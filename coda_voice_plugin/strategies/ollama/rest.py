@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import aclosing
 
-from coda_voice_plugin import Call, ChatOptions, EngineError, Message
+from coda_voice_plugin import Call, ChatOptions, EngineError, Message, VoiceError
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Rest:
                 summary = await self._summary(context.minutes(gone))
                 context.settle(gone, summary)
                 await self._read((context.system, *context.messages))
-        except Exception as error:  # noqa: BLE001 - it only costs the summary
+        except (VoiceError, TimeoutError) as error:  # it only costs the summary
             logger.info("call %s goes on without a summary: %s", self._call.id, error)
             context.give_up(gone)
         self._task = None
