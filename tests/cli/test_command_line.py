@@ -434,6 +434,8 @@ def test_ctrl_c_while_models_load_is_no_traceback() -> None:
         [sys.executable, "-m", "coda_voice_plugin", "serve", "--llm", "llamacpp",
          "--set", "embedded_llm.model=smollm2-135m", "--set", "server.port=0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a test run in the background ignores SIGINT, and its children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert server.stderr is not None
     assert server.stderr.readline() == "loading ollama ...\n"
