@@ -172,12 +172,13 @@ class Store:
         """
         timings = json.dumps({name: float(value) for name, value in turn.timings_ms.items()})
         columns = {name: getattr(turn, name) for name in _TURN_FIELDS} | {"timings_ms": timings}
-        marks = ", ".join(f"?{number}" for number in range(3, 3 + len(columns)))
+        marks = ", ".join("?" * len(columns))
         await self._write(
             f"turn {turn.index} of session {session_id}",
-            f"INSERT INTO turns (session, stored, {_TURN_COLUMNS}) VALUES (?1, ?2, {marks})",
+            f"INSERT INTO turns (session, stored, {_TURN_COLUMNS}) VALUES (?, ?, {marks})",
             (session_id, _now(), *columns.values()),
-            f"SELECT ?2 FROM turns WHERE session = ?1 AND ({_TURN_COLUMNS}) IS ({marks})",
+            # with the same values in the same order: when it was stored makes no difference
+            f"SELECT 1 FROM turns WHERE session = ? AND ? <> '' AND ({_TURN_COLUMNS}) IS ({marks})",
         )
 
     async def end(self, session_id: str, reason: str) -> None:
@@ -216,8 +217,8 @@ class Store:
         """Turns in which ``text`` was said or heard, newest first; case does not matter."""
         rows = await self._read(
             f"SELECT session, stored, {_TURN_COLUMNS} FROM turns "
-            "WHERE holds(user, ?1) OR holds(assistant, ?1) ORDER BY rowid DESC LIMIT ?2",
-            (text.casefold(), limit),
+            "WHERE holds(user, ?) OR holds(assistant, ?) ORDER BY rowid DESC LIMIT ?",
+            (text.casefold(), text.casefold(), limit),
         )
         return [StoredTurn(row[0], datetime.fromisoformat(row[1]), _turn(row[2:])) for row in rows]
 
