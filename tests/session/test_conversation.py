@@ -49,6 +49,17 @@ def play(world: World, scene: Scene, listener: Listener | None = None) -> Listen
     return heard
 
 
+def speaking(*turns: tuple[int, float]) -> Scene:
+    """A user who says so many new words, and then is silent for so many seconds, by turns."""
+
+    async def scene(user: User, listener: Listener) -> None:
+        for words, silence in turns:
+            await user.speak(words)
+            await user.silence(silence)
+
+    return scene
+
+
 def turns(listener: Listener) -> list[Turn]:
     return [event.turn for event in listener.of(TurnEnded)]
 
@@ -56,9 +67,7 @@ def turns(listener: Listener) -> list[Turn]:
 def test_a_question_is_answered_and_remembered() -> None:
     world = World(OllamaStrategy())
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(3)
-        await user.silence(6)
+    scene = speaking((3, 6))
 
     heard = play(world, scene)
     assert isinstance(heard.events[0][1], SessionReady)
@@ -72,9 +81,7 @@ def test_a_question_is_answered_and_remembered() -> None:
 def test_timings_count_from_the_last_speech_sample() -> None:
     world = World(OllamaStrategy())
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(6)
+    scene = speaking((2, 6))
 
     (turn,) = turns(play(world, scene))
     times = turn.timings_ms
@@ -135,11 +142,7 @@ def test_history_holds_what_was_heard_to_its_end(reports: bool) -> None:
     world = World(OllamaStrategy())
     world.llm.words = 60
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(3)
-        await user.speak(2)
-        await user.silence(5)
+    scene = speaking((2, 3), (2, 5))
 
     heard = play(world, scene, Listener(reports=reports))
     turn = turns(heard)[0]
@@ -215,11 +218,7 @@ def test_a_typed_turn_is_answered_and_interrupts() -> None:
 def test_turn_based_mode_does_not_listen_while_it_speaks() -> None:
     world = World(OllamaStrategy(), config(conversation_mode="turn_based"))
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(1)
-        await user.speak(4)
-        await user.silence(8)
+    scene = speaking((2, 1), (4, 8))
 
     # the scripted front reads floats, and silence of the same length in bytes is silence
     (turn,) = turns(play(world, scene))
@@ -246,11 +245,7 @@ def test_a_failing_mind_is_told_and_the_conversation_goes_on() -> None:
     world = World(OllamaStrategy())
     world.llm.failures = 1
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(4)
-        await user.speak(1)
-        await user.silence(4)
+    scene = speaking((2, 4), (1, 4))
 
     heard = play(world, scene)
     (problem,) = heard.of(Problem)
@@ -266,11 +261,7 @@ def test_a_failing_ear_is_told_and_hears_the_next_utterance() -> None:
     world = World(OllamaStrategy())
     world.stt.failures = 1
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(2)
-        await user.speak(2)
-        await user.silence(4)
+    scene = speaking((2, 2), (2, 4))
 
     heard = play(world, scene)
     assert [event.code for event in heard.of(Problem)] == ["engine"]
@@ -281,11 +272,7 @@ def test_a_full_disk_is_told_and_the_conversation_goes_on() -> None:
     world = World(OllamaStrategy())
     world.store.failures = 1
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(4)
-        await user.speak(1)
-        await user.silence(4)
+    scene = speaking((2, 4), (1, 4))
 
     heard = play(world, scene)
     assert [event.code for event in heard.of(Problem)] == ["store"]
@@ -313,9 +300,7 @@ def test_tools_run_once_the_turn_is_confirmed_and_feed_the_answer() -> None:
         ["It ", "is ", "noon. "],
     ]
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(5)
+    scene = speaking((2, 5))
 
     heard = play(world, scene)
     final = next(at for at, e in heard.events if isinstance(e, UserText) and e.final)
@@ -361,9 +346,7 @@ def test_speech_is_sent_at_most_a_fifth_of_a_second_ahead() -> None:
     world = World(OllamaStrategy())
     world.llm.words = 40
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(20)
+    scene = speaking((2, 20))
 
     heard = play(world, scene)
     frames = [(at, e.frame) for at, e in heard.events if isinstance(e, Speech)]
@@ -375,9 +358,7 @@ def test_speech_is_sent_at_most_a_fifth_of_a_second_ahead() -> None:
 def test_a_slow_reader_delays_only_itself_and_is_estimated() -> None:
     world = World(OllamaStrategy())
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(2)
-        await user.silence(8)
+    scene = speaking((2, 8))
 
     heard = play(world, scene, Listener(delay=0.03))
     (turn,) = turns(heard)
@@ -423,9 +404,7 @@ def test_a_voice_may_normalise_text_itself() -> None:
     world.llm.script = [["It costs $5. "]]
     world.tts.sayable = lambda text: [Sayable(text, text.replace("$5.", "a fiver."))]
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(1)
-        await user.silence(8)
+    scene = speaking((1, 8))
 
     heard = play(world, scene)
     assert world.tts.spoken == ["It costs a fiver."]
@@ -445,11 +424,7 @@ class Parrot(Strategy):
 def test_the_shortest_strategy_converses_and_can_be_interrupted() -> None:
     world = World(Parrot())
 
-    async def scene(user: User, listener: Listener) -> None:
-        await user.speak(4)
-        await user.silence(1)
-        await user.speak(1)
-        await user.silence(4)
+    scene = speaking((4, 1), (1, 4))
 
     first, second = turns(play(world, scene))
     assert first.user == "u0 u1 u2 u3"
