@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from weather import WEATHER, config
 
 from coda_voice_plugin import (
     AnswerBrokenError,
@@ -18,7 +19,6 @@ from coda_voice_plugin import (
     EngineError,
     EngineTimeoutError,
     Message,
-    Tool,
     ToolCall,
     VoiceConfig,
 )
@@ -28,31 +28,6 @@ from coda_voice_plugin.engines.tool_prompt import with_tools
 
 SYSTEM = Message("system", VoiceConfig().prompt.system)
 HELLO = [Message("user", "Hello.")]
-
-
-async def look_outside(arguments: Mapping[str, Any]) -> str:
-    return f"In {arguments['city']} it is sunny, 24 degrees."
-
-
-WEATHER = Tool(
-    "weather",
-    "Tells the weather of a city.",
-    {
-        "type": "object",
-        "properties": {
-            "city": {"type": "string"},
-            "days": {"type": "integer"},
-            "unit": {"enum": ["C", "F"]},
-        },
-        "required": ["city"],
-    },
-    look_outside,
-)
-
-
-def config(model: str, **settings: Any) -> VoiceConfig:
-    embedded = {"model": model, "fallback_model": None, "context_window": 1024}
-    return VoiceConfig.model_validate({"embedded_llm": embedded, "external_llm": settings})
 
 
 class ScriptedServer:

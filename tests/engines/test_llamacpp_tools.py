@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from ollama_server import CHAT, OllamaServer, speak_through
+from weather import WEATHER, config, look_outside
 
 from coda_voice_plugin import (
     ChatOptions,
     ContextOverflowError,
     EngineError,
     Message,
-    Tool,
     ToolCall,
     VoiceConfig,
     weights,
@@ -28,31 +28,6 @@ pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
 SYSTEM = Message("system", VoiceConfig().prompt.system)
 HELLO = [Message("user", "Hello.")]
-
-
-async def look_outside(arguments: Mapping[str, Any]) -> str:
-    return f"In {arguments['city']} it is sunny, 24 degrees."
-
-
-WEATHER = Tool(
-    "weather",
-    "Tells the weather of a city.",
-    {
-        "type": "object",
-        "properties": {
-            "city": {"type": "string"},
-            "days": {"type": "integer"},
-            "unit": {"enum": ["C", "F"]},
-        },
-        "required": ["city"],
-    },
-    look_outside,
-)
-
-
-def config(model: str, **settings: Any) -> VoiceConfig:
-    embedded = {"model": model, "fallback_model": None, "context_window": 1024}
-    return VoiceConfig.model_validate({"embedded_llm": embedded, "external_llm": settings})
 
 
 def needs(*names: str) -> None:
