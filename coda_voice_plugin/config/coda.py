@@ -34,6 +34,9 @@ KEYS: Mapping[str, str] = {
 }
 """Coda's keys that are no settings of ours, and what becomes of them."""
 
+WITHOUT_EFFECT = frozenset({"total_vram", "reserved_system", "dynamic_allocation", "moshi"})
+"""Settings and sections that are checked and kept for strategies on a GPU; there is none yet."""
+
 _CLOUD = "speech and words stay on this machine, so no cloud service is built in"
 REASONS: Mapping[str, Mapping[str, str]] = {
     "audio.channels": {
@@ -113,6 +116,10 @@ def translate(layer: Layer, problems: list[str], notes: list[str]) -> None:
                 f"{given.name}{given.where} has no effect: the traditional pipeline is off, "
                 f"and {chooser} chooses the engine."
             )
+
+    idle = [given.name for path, given in layer.items() if path[0] in WITHOUT_EFFECT]
+    if idle:
+        notes.append(f"{', '.join(idle)}: no effect in this version, which does not use a GPU.")
 
 
 def _translate_mode(layer: Layer, problems: list[str]) -> None:

@@ -388,7 +388,8 @@ class VoiceConfig(Settings):
     websocket_events_enabled: bool = True
     """Tell plugins what the client is told."""
     total_vram: ByteSize | None = None
-    """Bytes of GPU memory that strategies may lease together ("32GB" is understood)."""
+    """Bytes of GPU memory for strategies on a GPU, of which this version has none
+    ("32GB" is understood)."""
     reserved_system: ByteSize = 0
     """Bytes of it that stay free."""
     dynamic_allocation: bool = True

@@ -98,6 +98,12 @@ def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
         "off, and stt chooses the engine.",
         f"voice.fallback_tts_model ({path}:23) has no effect: the traditional pipeline is "
         "off, and tts chooses the engine.",
+        "voice.moshi.model_path, voice.moshi.device, voice.moshi.optimization, "
+        "voice.moshi.max_conversation_length, voice.moshi.target_latency_ms, "
+        "voice.moshi.vram_allocation, voice.moshi.enable_streaming, "
+        "voice.moshi.external_llm_enabled, voice.moshi.inner_monologue_enabled, "
+        "voice.total_vram, voice.reserved_system, voice.dynamic_allocation: no effect in this "
+        "version, which does not use a GPU.",
     )
 
 
