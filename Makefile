@@ -104,7 +104,7 @@ $(VENV)/stamp-python:
 # The default chain and nothing else.
 $(VENV)/stamp-run: $(VENV)/stamp-python pyproject.toml constraints.txt
 	@echo "installing the speech engines into $(VENV) (about a minute)"
-	$(PIP) --editable '.[cpu]'
+	$(PIP) --editable '.[cpu,kyutai]'
 	touch $@
 
 # Torch before moshi, and moshi without its dependencies: its pins ask for a build of torch
@@ -112,6 +112,6 @@ $(VENV)/stamp-run: $(VENV)/stamp-python pyproject.toml constraints.txt
 $(VENV)/stamp-test: $(VENV)/stamp-run
 	@echo "installing what the tests need into $(VENV) (a few minutes)"
 	$(PIP) torch
-	$(PIP) --editable '.[cpu,mic,dev]' einops huggingface-hub safetensors sentencepiece sphn tqdm
+	$(PIP) --editable '.[cpu,kyutai,mic,dev]' einops huggingface-hub safetensors sentencepiece tqdm
 	$(PIP) --no-deps moshi
 	touch $@

@@ -15,12 +15,10 @@ if TYPE_CHECKING:
         ChatOptions,
         Engine,
         LanguageModel,
-        ModelThread,
         Recognition,
         SpeechToText,
         SpokenAudio,
         TextToSpeech,
-        iterate_in_thread,
     )
     from .errors import (
         AnswerBrokenError,
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
         EngineTimeoutError,
         ModelMissingError,
         ModelTooBigError,
+        NoDeviceError,
         PluginError,
         ServerError,
         StoreError,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         VoiceError,
         WeightsError,
         WireError,
+        WrongModelError,
     )
     from .events import (
         MIC_RATE,
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from .plugins import Plugins, load_plugins
     from .session import Call, Prompt, Reply, Session
     from .strategy import Strategy
+    from .threads import ModelThread, iterate_in_thread
 
 _HOMES: dict[str, tuple[str, ...]] = {
     "config": ("Settings", "VoiceConfig"),
@@ -74,12 +75,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ChatOptions",
         "Engine",
         "LanguageModel",
-        "ModelThread",
         "Recognition",
         "SpeechToText",
         "SpokenAudio",
         "TextToSpeech",
-        "iterate_in_thread",
     ),
     "errors": (
         "AnswerBrokenError",
@@ -94,6 +93,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "EngineTimeoutError",
         "ModelMissingError",
         "ModelTooBigError",
+        "NoDeviceError",
         "PluginError",
         "ServerError",
         "StoreError",
@@ -101,6 +101,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "VoiceError",
         "WeightsError",
         "WireError",
+        "WrongModelError",
     ),
     "events": (
         "MIC_RATE",
@@ -126,6 +127,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "plugins": ("Plugins", "load_plugins"),
     "session": ("Call", "Prompt", "Reply", "Session"),
     "strategy": ("Strategy",),
+    "threads": ("ModelThread", "iterate_in_thread"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -153,6 +155,7 @@ __all__ = [
     "ModelMissingError",
     "ModelThread",
     "ModelTooBigError",
+    "NoDeviceError",
     "Notice",
     "Pause",
     "PluginError",
@@ -184,6 +187,7 @@ __all__ = [
     "WeightsError",
     "WireError",
     "Word",
+    "WrongModelError",
     "hookimpl",
     "iterate_in_thread",
     "load_plugins",

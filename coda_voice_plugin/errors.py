@@ -15,6 +15,8 @@
     |   +-- EngineGarbledError       what answers there does not speak its protocol
     |   +-- ModelMissingError        it has no such model: names the command
     |   +-- ModelTooBigError         the model does not fit into its memory
+    |   +-- WrongModelError          the files are not a model of the kind that is needed
+    |   +-- NoDeviceError            the GPU that the settings ask for is not there
     |   +-- ContextOverflowError     the conversation does not fit into the context
     |   +-- AnswerBrokenError        the answer broke off in the middle
     +-- WeightsError                 model files: unreachable, damaged, wrong hash
@@ -147,6 +149,18 @@ class ModelTooBigError(EngineError):
         super().__init__(engine, message)
 
 
+class WrongModelError(EngineError):
+    """The files are no model, or one of another kind than is needed."""
+
+    code = "wrong_model"
+
+
+class NoDeviceError(EngineError):
+    """The GPU that the settings ask for is not there, or PyTorch cannot use it."""
+
+    code = "no_device"
+
+
 class ContextOverflowError(EngineError):
     """The conversation has ``need`` tokens or more, and ``have`` fit (None: not told)."""
 
@@ -183,10 +197,11 @@ class BusyError(VoiceError):
 
     code = "busy"
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, message: str = "") -> None:
         self.capacity = capacity
         super().__init__(
-            f"all {capacity} places are taken; try again when a call has ended, "
+            message
+            or f"all {capacity} places are taken; try again when a call has ended, "
             "or raise server.max_sessions."
         )
 

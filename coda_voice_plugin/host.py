@@ -14,12 +14,13 @@ from typing import cast
 from . import weights
 from .audio import Floats, Silero, SmartTurn
 from .config import VoiceConfig, changes, merge_live
-from .engine import Engine, LanguageModel, ModelThread, SpeechToText, TextToSpeech
+from .engine import Engine, LanguageModel, SpeechToText, TextToSpeech
 from .errors import BusyError, PluginError, WeightsError
 from .plugins import Plugins, load_plugins
 from .session.phrases import PhraseCache
 from .session.store import Store, default_path, open_store
 from .strategy import Strategy
+from .threads import ModelThread
 
 _MINDS = {"external_llm": "ollama", "embedded_llm": "llamacpp"}
 """The mind whose model each section of the settings names."""

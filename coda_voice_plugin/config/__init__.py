@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .base import Settings
 from .live import LIVE, Changes, changes, merge_live
 from .load import LoadedConfig, load_config
 from .model import (
@@ -10,7 +11,6 @@ from .model import (
     ExternalLLMSettings,
     ModelsSettings,
     ServerSettings,
-    Settings,
     StoreSettings,
     TurnSettings,
     VoiceConfig,

@@ -6,44 +6,12 @@ Names that Coda 2.0's ``voice:`` section uses keep Coda's spelling.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 
-from .sizes import parse_size
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
-ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
-
-
-class Settings(BaseModel):
-    """Base of every section: a typo is an error, and nothing changes later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _a_yes_is_not_a_number(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse true and false where neither is meant (Python would read 1 and 0).
-
-        An unquoted ``off`` is false in YAML; where a setting has the word, it gets it.
-        """
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        if not isinstance(value, bool) or annotation is bool:
-            return value
-        if value is False and "off" in get_args(annotation):
-            return "off"
-        raise ValueError("a yes or no is not what this setting takes")
+from .base import ByteSize, Fraction, Milliseconds, Settings
+from .moshi import KyutaiSettings, MoshiSettings
 
 
 def _reasoning(value: object) -> object:
@@ -183,29 +151,6 @@ class EmbeddedLLMSettings(Settings):
     """How freely words are chosen; 0 takes the likeliest each time."""
     max_tokens: PositiveInt = 120
     """Longest answer, in tokens."""
-
-
-class MoshiSettings(Settings):
-    """Kyutai's Moshi, read by the strategies that run it."""
-
-    model_path: str = "kyutai/moshika-pytorch-bf16"
-    """Hub repository, or a local folder that holds its files."""
-    device: Literal["auto", "cuda", "cpu"] = "auto"
-    """Where the model runs; ``auto`` is the GPU if there is one."""
-    optimization: Literal["bf16", "int8", "fp32"] = "bf16"
-    """Number format of the weights."""
-    max_conversation_length: PositiveInt = 300
-    """Seconds of one conversation."""
-    target_latency_ms: Milliseconds = 200
-    """Delay between question and answer that is aimed at."""
-    vram_allocation: ByteSize | None = None
-    """Bytes of GPU memory ("8GB" is understood)."""
-    enable_streaming: bool = True
-    """Speak while the answer is still being formed."""
-    external_llm_enabled: bool = True
-    """Let the ``hybrid`` strategy ask a language model."""
-    inner_monologue_enabled: bool = True
-    """Read the text that Moshi writes beside its speech."""
 
 
 class MoonshineSettings(Settings):
@@ -403,6 +348,7 @@ class VoiceConfig(Settings):
     external_llm: ExternalLLMSettings = ExternalLLMSettings()
     embedded_llm: EmbeddedLLMSettings = EmbeddedLLMSettings()
     moshi: MoshiSettings = MoshiSettings()
+    kyutai: KyutaiSettings = KyutaiSettings()
     moonshine: MoonshineSettings = MoonshineSettings()
     hibari: HibariSettings = HibariSettings()
     trouble: TroubleSettings = TroubleSettings()

@@ -25,9 +25,9 @@ from pathlib import Path
 from sqlite3 import DataError, IntegrityError, InterfaceError, ProgrammingError
 from typing import Any, TypeVar
 
-from ..engine import ModelThread
 from ..errors import StoreError
 from ..events import Turn
+from ..threads import ModelThread
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")

@@ -16,7 +16,7 @@ import numpy as np
 from ..audio import AudioProcessor, Sound
 from ..audio.endpoint import Endpoint
 from ..config import VoiceConfig
-from ..engine import Engine, ModelThread
+from ..engine import Engine
 from ..errors import StoreError
 from ..events import Hello, Turn
 from ..host import Hearing, Host
@@ -24,6 +24,7 @@ from ..plugins import Plugins
 from ..session import Session
 from ..session.store import Store
 from ..strategy import Strategy
+from ..threads import ModelThread
 from .people import Listener
 from .scripted import RATE, WINDOW, ScriptedLLM, ScriptedSTT, ScriptedTTS
 

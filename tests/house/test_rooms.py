@@ -13,7 +13,7 @@ import coda_voice_plugin
 
 FLOORS = (
     {"errors", "events"},
-    {"audio", "speakable", "wire", "config", "weights"},
+    {"audio", "speakable", "wire", "config", "weights", "threads", "kyutai"},
     {"engine", "strategy", "hookspecs"},
     {"session", "plugins", "host"},
     {"server", "cli", "testing", "__main__"},

@@ -1,0 +1,71 @@
+"""A full-duplex line to Moshi: sound in, speech and its words out, at the same time.
+
+A slot of the batch on this machine is one, a connection to a Moshi server elsewhere is
+another. No torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..events import Word
+from .frames import Floats
+
+Manner = Literal["forced", "soft"]
+"""How given words are said: ``forced``, one after the other at speaking pace; ``soft``, each
+when the model would begin a word."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spoken:
+    """80 ms of what Moshi says; silence is spoken too."""
+
+    start: int
+    """Samples (24 kHz) spoken on this line before it."""
+    sound: Floats
+    """``[1920]`` at 24 kHz."""
+    words: tuple[Word, ...] = ()
+    """Words that became whole with this frame; places in samples of the line."""
+    talking: bool = False
+    """Whether its text stream is in a word, or was within the last half second."""
+
+
+class Line(ABC):
+    """One conversation with Moshi. Made by ``open``; everything but ``spoken`` returns at once."""
+
+    can_say: bool = False
+    """Whether :meth:`say` and :meth:`hold` work; a stock server offers neither."""
+
+    @abstractmethod
+    def push(self, samples: Floats) -> None:
+        """Take the user's sound: 24 kHz, any length."""
+
+    @abstractmethod
+    def spoken(self) -> AsyncGenerator[Spoken, None]:
+        """What Moshi says, frame by frame, until the line is closed.
+
+        Raises EngineError when the model or the connection fails. One reader.
+        """
+
+    @abstractmethod
+    def say(self, text: str, manner: Manner = "forced") -> None:
+        """Have Moshi say these words, after those it was given before.
+
+        Raises EngineError where the line cannot.
+        """
+
+    @abstractmethod
+    def hush(self) -> None:
+        """Forget the words that were given and not said yet, and be silent until the user
+        has spoken or words are given."""
+
+    @abstractmethod
+    def hold(self, held: bool) -> None:
+        """While held, Moshi listens and does not begin to speak."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Hang up. ``spoken`` ends."""
