@@ -295,7 +295,7 @@ class PluginSettings(Settings):
 
     disabled: tuple[str, ...] = ()
     """Names of plugins that are not loaded."""
-    settings: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies defaults
     """Settings of plugins by plugin name; each plugin checks its own."""
 
 
