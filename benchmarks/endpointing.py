@@ -100,9 +100,14 @@ def real_judge(smart_turn: SmartTurn | None) -> Judge:
 
 
 def hold(
-    clip: Clip, config: VoiceConfig, silero: Silero | None, judge: Judge, cores: int = 2
+    clip: Clip,
+    config: VoiceConfig,
+    silero: Silero | None,
+    judge: Judge,
+    cores: int = 2,
+    watch: Callable[[Sound, int], None] = lambda sound, now: None,
 ) -> Result:
-    """Run one clip through the chain."""
+    """Run one clip through the chain; ``watch`` gets each sound and the position it came at."""
     result = Result(clip.name, clip.kind, clip.voice, clip.pause_ms)
     processor = AudioProcessor(config, input_rate=RATE, far_rate=RATE, silero=silero)
     utterance: list[Any] = []
@@ -111,6 +116,7 @@ def hold(
     def take(sounds: list[Sound], now: int) -> None:
         nonlocal due
         for sound in sounds:
+            watch(sound, now)
             match sound:
                 case Began():
                     utterance[:] = [sound.pre_roll]

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from .host import Host, open_host
     from .plugins import Plugins, load_plugins
     from .session import Call, Prompt, Reply, Session
-    from .strategy import Strategy
+    from .strategy import Need, Strategy
     from .threads import ModelThread, iterate_in_thread
 
 _HOMES: dict[str, tuple[str, ...]] = {
@@ -126,7 +126,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "host": ("Host", "open_host"),
     "plugins": ("Plugins", "load_plugins"),
     "session": ("Call", "Prompt", "Reply", "Session"),
-    "strategy": ("Strategy",),
+    "strategy": ("Need", "Strategy"),
     "threads": ("ModelThread", "iterate_in_thread"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -155,6 +155,7 @@ __all__ = [
     "ModelMissingError",
     "ModelThread",
     "ModelTooBigError",
+    "Need",
     "NoDeviceError",
     "Notice",
     "Pause",

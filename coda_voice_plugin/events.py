@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MIC_RATE = 16_000
-"""Hertz. Every strategy and recogniser gets the microphone at this rate."""
+"""Hertz. Recognisers get the microphone at this rate, and strategies that name no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,11 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """The user's speech is over at ``at``; an :class:`Utterance` follows if it was words."""
+    """The user's turn is over, confirmed by the silence after ``at``, the end of the speech.
+
+    Comes once for each :class:`SpeechStarted`. An :class:`Utterance` follows if it was
+    words and the strategy has an ear ("stt"); with "turns" alone this is the last word.
+    """
 
     at: int
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from . import weights
 from .audio import Floats, Silero, SmartTurn
@@ -19,7 +19,7 @@ from .errors import BusyError, PluginError, WeightsError
 from .plugins import Plugins, load_plugins
 from .session.phrases import PhraseCache
 from .session.store import Store, default_path, open_store
-from .strategy import Strategy
+from .strategy import Need, Strategy
 from .threads import ModelThread
 
 _MINDS = {"external_llm": "ollama", "embedded_llm": "llamacpp"}
@@ -60,6 +60,8 @@ class Host:
         """Settings for calls that begin now."""
         self.plugins = plugins
         self.strategy = strategy
+        self.needs = needs_of(type(strategy), config)
+        """What the strategy needs with the settings at start."""
         self.store = store
         self.phrases = PhraseCache()
         self.calls = 0
@@ -82,7 +84,7 @@ class Host:
     @property
     def hearing(self) -> Hearing:
         if self._hearing is None:
-            raise self._undeclared("stt")
+            raise self._undeclared("turns")
         return self._hearing
 
     @property
@@ -138,6 +140,18 @@ class Host:
         return PluginError(f"strategy {name!r} uses {kind} but its `needs` does not list it.")
 
 
+def needs_of(strategy: type[Strategy], config: VoiceConfig) -> frozenset[Need]:
+    """What ``strategy`` needs with these settings; raises PluginError for an unknown need."""
+    needs = strategy.needs_for(config)
+    unknown = sorted(set(needs) - set(get_args(Need)))
+    if unknown:
+        raise PluginError(
+            f"strategy {strategy.name!r} needs {unknown[0]!r}; a need is one of "
+            f"{', '.join(get_args(Need))}."
+        )
+    return frozenset(needs) | ({"turns"} if "stt" in needs else set())
+
+
 def thinks_by(label: str, section: str) -> bool:
     """Whether the settings in ``section`` are those of the mind with this label."""
     return label.split()[:1] == [_MINDS[section]]
@@ -148,22 +162,25 @@ def make_engines(config: VoiceConfig, plugins: Plugins) -> dict[str, Engine]:
 
     Raises UnknownNameError for a strategy or engine that is not installed.
     """
-    strategy = plugins.strategy(config.strategy)
+    needs = needs_of(plugins.strategy(config.strategy), config)
     names = {"stt": config.stt, "tts": config.tts, "llm": config.llm}
-    return {kind: plugins.engine(kind, names[kind])(config) for kind in strategy.needs}
+    return {
+        kind: plugins.engine(kind, name)(config) for kind, name in names.items() if kind in needs
+    }
 
 
 async def needed_weights(config: VoiceConfig, plugins: Plugins) -> list[Sequence[str]]:
     """Model files the configuration needs: one item a need, alternatives inside."""
     needs: list[Sequence[str]] = []
     engines = make_engines(config, plugins)
-    if "stt" in engines:
+    if "turns" in needs_of(plugins.strategy(config.strategy), config):
         if config.audio.vad_enabled and config.audio.vad == "silero":
             needs.append(("silero-vad",))
         if config.turn.acoustic_hint:
             needs.append(("smart-turn",))
     for engine in engines.values():
         needs.extend(await engine.weights())
+    needs.extend(plugins.strategy(config.strategy).weights_for(config))
     return needs
 
 
@@ -256,7 +273,7 @@ async def open_host(
         for engine in engines.values():
             await stack.enter_async_context(engine.open())
         hearing = None
-        if "stt" in engines:
+        if "turns" in needs_of(type(strategy), config):
             hearing = await stack.enter_async_context(_open_hearing(config))
         host = Host(config, plugins, strategy, engines, hearing, store)
         await stack.enter_async_context(strategy.open(host))

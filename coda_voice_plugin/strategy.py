@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from .events import MIC_RATE
 
 if TYPE_CHECKING:
+    from .config import VoiceConfig
     from .host import Host
     from .session import Call
 
-Need = Literal["stt", "tts", "llm"]
+Need = Literal["stt", "tts", "llm", "turns"]
+"""An ear, a mouth, a mind; or "turns": when the user speaks, pauses and is done, without
+the words. "stt" brings "turns" with it."""
 
 
 class Strategy(ABC):
@@ -36,8 +41,25 @@ class Strategy(ABC):
     needs: ClassVar[tuple[Need, ...]] = ()
     """Engines to open before the first call; then ``host.stt``, ``host.tts``, ``host.llm``."""
 
+    mic_rate: int = MIC_RATE
+    """Hertz of ``call.mic``: 8000 to 48000, a multiple of 50. Read when a call begins, so
+    :meth:`open` may still set it."""
+
     max_calls: int | None = None
     """Calls served at once; None leaves it to ``server.max_sessions``."""
+
+    @classmethod
+    def needs_for(cls, config: VoiceConfig) -> tuple[Need, ...]:
+        """What it needs with these settings: the same each time, and asked before it is made."""
+        return cls.needs
+
+    @classmethod
+    def weights_for(cls, config: VoiceConfig) -> Sequence[Sequence[str]]:
+        """Model files to fetch before :meth:`open`: one item a need, alternatives inside.
+
+        Names of ``coda-voice fetch``, or hub repositories (``owner/name``).
+        """
+        return ()
 
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
@@ -51,3 +73,7 @@ class Strategy(ABC):
         Cancelled when the caller hangs up. An exception ends this call with a
         typed error and no other.
         """
+
+    def report(self) -> Mapping[str, Any]:
+        """Figures for the operator, looked up now; ``/health`` shows them as JSON."""
+        return {}

@@ -62,12 +62,20 @@ class Conditioner:
 
     def push(self, pcm: bytes) -> Floats:
         """Take the next bytes of the microphone and return what is ready, at 16 kHz."""
+        return self.condition(self.read(pcm))
+
+    def read(self, pcm: bytes) -> Floats:
+        """Take the next bytes and return their samples as they are, for :meth:`condition`."""
         if self._odd or len(pcm) % 2:
             pcm = self._odd + pcm
             even = len(pcm) & ~1
             pcm, self._odd = pcm[:even], pcm[even:]
         self._received += len(pcm) // 2
-        return self._condition(self._resampler.push(to_floats(pcm)))
+        return to_floats(pcm)
+
+    def condition(self, samples: Floats) -> Floats:
+        """Take what :meth:`read` returned; return what is ready, at 16 kHz."""
+        return self._staged(self._resampler.push(samples))
 
     def far(self, pcm: bytes) -> None:
         """Take the next sound that the loudspeaker plays: PCM16 mono at ``far_rate``."""
@@ -76,15 +84,15 @@ class Conditioner:
 
     def finish(self) -> Floats:
         """The microphone ended: return the rest. Nothing may be pushed afterwards."""
-        rest = self._condition(self._resampler.finish())
+        rest = self._staged(self._resampler.finish())
         if self._stage is None:
             return rest
         lag = self._stage.lag
         owed = len(self._rest) + min(self._taken, lag)
-        tail = self._condition(np.zeros(lag + FRAME, np.float32))
+        tail = self._staged(np.zeros(lag + FRAME, np.float32))
         return np.concatenate((rest, tail[:owed]))
 
-    def _condition(self, samples: Floats) -> Floats:
+    def _staged(self, samples: Floats) -> Floats:
         """Run whole frames through the stage; keep what is less than a frame."""
         if self._stage is None:
             return samples

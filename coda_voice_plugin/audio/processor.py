@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..config.model import VoiceConfig
+from ..config.model import AudioSettings, VoiceConfig
 from ..errors import AudioError
-from ..events import AudioFrame
+from ..events import MIC_RATE, AudioFrame
 from .conditioner import Conditioner
 from .endpoint import Endpoint
 from .gate import SileroJudge, WebRtcJudge
+from .live import Live
 from .pcm import Floats, to_pcm
 from .silero import WINDOW, Silero
 from .sounds import Sound
@@ -24,10 +25,16 @@ class AudioProcessor:
     ``input_rate`` is the microphone's and ``far_rate`` the loudspeaker's, in hertz.
     ``silero`` is needed unless turns are found without it (``audio.vad: webrtc``,
     ``audio.vad_enabled: false`` or push to talk). However the input bytes are split,
-    the sounds are the same.
+    the sounds are the same (at a ``mic_rate`` of its own, whether an AudioFrame comes
+    before or after the turns of its time may differ).
 
-    Raises AudioError without the model that the settings ask for, EngineMissingError
-    without webrtcvad.
+    The AudioFrames are the conditioned sound at 16 kHz. With another ``mic_rate`` they
+    come at that rate, straight from the microphone's samples, so that nothing of its
+    band is lost; but where echo cancellation, noise reduction or gain is on, from the
+    conditioned sound: who speaks all the time must not hear itself.
+
+    Raises AudioError without the model that the settings ask for or for an impossible
+    rate, EngineMissingError without webrtcvad.
     """
 
     def __init__(
@@ -37,8 +44,13 @@ class AudioProcessor:
         input_rate: int,
         far_rate: int,
         silero: Silero | None = None,
+        mic_rate: int = MIC_RATE,
     ) -> None:
         self._conditioner = Conditioner(config.audio, input_rate, far_rate)
+        self._raw = not _changes_sound(config.audio)
+        self._live: Live | None = None
+        if mic_rate != MIC_RATE:
+            self._live = Live(input_rate if self._raw else MIC_RATE, mic_rate)
         self._endpoint = Endpoint(config.turn, config.audio)
         self._judge = _judge_for(config, silero)
         self._waiting: Floats = np.zeros(0, np.float32)
@@ -52,7 +64,9 @@ class AudioProcessor:
 
     def push(self, pcm: bytes) -> list[Sound]:
         """Take the next bytes of the microphone (PCM16, mono, little endian)."""
-        return self._take(self._conditioner.push(pcm))
+        samples = self._conditioner.read(pcm)
+        conditioned = self._conditioner.condition(samples)
+        return self._live_frames(samples, conditioned) + self._take(conditioned)
 
     def far(self, pcm: bytes) -> None:
         """Take what the loudspeaker plays, at ``far_rate``, for echo cancellation."""
@@ -63,10 +77,15 @@ class AudioProcessor:
         if self._finished:
             return []
         self._finished = True
-        sounds = self._take(self._conditioner.finish())
+        last = self._conditioner.finish()
+        sounds = self._live_frames(last[:0], last)
+        if self._live is not None:
+            sounds += self._live.finish()
+        sounds += self._take(last)
         if len(self._waiting):
             rest, self._waiting = self._waiting, self._waiting[:0]
-            sounds.append(AudioFrame(to_pcm(rest), start=self.position))
+            if self._live is None:
+                sounds.append(AudioFrame(to_pcm(rest), start=self.position))
             self._endpoint.hear(rest)
         return sounds + self._endpoint.end_now()
 
@@ -85,6 +104,11 @@ class AudioProcessor:
         """End the open utterance without waiting for silence."""
         return self._endpoint.end_now()
 
+    def _live_frames(self, raw: Floats, conditioned: Floats) -> list[Sound]:
+        if self._live is None:
+            return []
+        return [*self._live.push(raw if self._raw else conditioned)]
+
     def _take(self, samples: Floats) -> list[Sound]:
         if len(self._waiting):
             samples = np.concatenate((self._waiting, samples))
@@ -98,7 +122,8 @@ class AudioProcessor:
     def _frame(self, samples: Floats, sounds: list[Sound]) -> None:
         endpoint = self._endpoint
         pcm = to_pcm(samples)
-        sounds.append(AudioFrame(pcm, start=endpoint.now))
+        if self._live is None:
+            sounds.append(AudioFrame(pcm, start=endpoint.now))
         endpoint.hear(samples)
         judge = self._judge
         if judge is not None:
@@ -109,6 +134,14 @@ class AudioProcessor:
                 for each, probability in judged:
                     sounds += endpoint.judge(each, probability)
         sounds += endpoint.tick()
+
+
+def _changes_sound(audio: AudioSettings) -> bool:
+    """Whether a listener at another rate must get the conditioned sound as well.
+
+    The high-pass is for the judge of speech; who is given raw sound can do without.
+    """
+    return audio.echo_cancellation or audio.noise_reduction or audio.auto_gain_control
 
 
 def _judge_for(config: VoiceConfig, silero: Silero | None) -> SileroJudge | WebRtcJudge | None:

@@ -1,6 +1,7 @@
 """What the front end of a call reports about the microphone.
 
-All positions count 16 kHz samples from the beginning of the microphone's stream.
+All positions count 16 kHz samples from the beginning of the microphone's stream, except
+those of an AudioFrame, which count at its own rate.
 One utterance reads: ``Began``, any number of ``Voice``, once ``Lasted``, pairs of
 ``Paused`` and ``Continued``, and at last ``Paused`` and ``Ended``.
 """

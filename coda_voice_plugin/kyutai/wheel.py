@@ -89,13 +89,15 @@ class Wheel(Generic[In, Out]):
         *,
         period: float | None = FRAME_S,
         stuck_s: float = STUCK_S,
+        thread: Callable[[str], ModelThread] = ModelThread,
     ) -> None:
         self.name = name
         self.model = model
         self.ticks = TickStats(model.slots, period)
         self._period = period
         self._stuck_s = stuck_s
-        self._thread = ModelThread(name)
+        self._make_thread = thread
+        self._thread = thread(name)
         self._seats: list[Seat[In, Out] | None] = [None] * model.slots
         self._wake = asyncio.Event()
         self._down: VoiceError | None = EngineDownError(name, "is not open.")
@@ -103,6 +105,7 @@ class Wheel(Generic[In, Out]):
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Self]:
         """Open the model and turn until the block ends."""
+        broke: BaseException | None = None
         try:
             await self._thread.run(self.model.open)
             self._down = None
@@ -110,10 +113,14 @@ class Wheel(Generic[In, Out]):
                 task = group.create_task(self._run(), name=f"{self.name} wheel")
                 try:
                     yield self
+                except BaseException as error:  # noqa: BLE001 - raised below, out of the group
+                    broke = error
                 finally:
                     self._down = EngineDownError(self.name, "is closing.")
                     self._fail_all(self._down)
                     task.cancel()
+            if broke is not None:
+                raise broke
         finally:
             try:
                 await self._thread.run(self.model.close)
@@ -239,9 +246,10 @@ class Wheel(Generic[In, Out]):
                 self._lose(seat, error)
 
     def _lose(self, seat: Seat[In, Out], error: Exception) -> None:
-        logger.error("%s: a seat failed and is lost", self.name, exc_info=error)
+        logger.error("%s: a call failed and is ended", self.name, exc_info=error)
         self.leave(seat)
-        seat.fail(EngineError(self.name, f"a call failed: {type(error).__name__}: {error}"))
+        told = EngineError(self.name, f"a call failed: {_named(error)}")
+        seat.fail(error if isinstance(error, VoiceError) else told)
 
     async def _step(self, work: Mapping[int, In]) -> Mapping[int, Out] | None:
         """Step the model; None when it broke and was begun anew."""
@@ -270,7 +278,7 @@ class Wheel(Generic[In, Out]):
             outcome = await self._try(self.model.restart)
             if isinstance(outcome, Exception):
                 self._thread.close()
-                self._thread = ModelThread(self.name)
+                self._thread = self._make_thread(self.name)
                 outcome = await self._try(self.model.restart)
             if not isinstance(outcome, Exception):
                 break

@@ -91,6 +91,7 @@ def report_health(host: Host) -> dict[str, Any]:
         "engines": {kind: host.label(kind) or None for kind in ("stt", "tts", "llm")},
         "sessions": host.calls,
         "capacity": host.capacity,
+        "report": dict(host.strategy.report()),
     }
 
 

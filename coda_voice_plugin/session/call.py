@@ -66,10 +66,15 @@ class Call:
         self.reports_playback = reports_playback
         mic_frames = max(1, config.audio.mic_buffer_ms // 20)
         self.mic = FrameQueue(mic_frames)
-        """Raw sound: 20 ms frames at 16 kHz, for strategies that listen themselves."""
+        """Raw sound: 20 ms frames at :attr:`mic_rate`, for strategies that listen themselves."""
+        self.mic_rate: int = host.strategy.mic_rate
+        """Hertz of :attr:`mic`."""
+        self.barge_in = True
+        """Whether the user's speech interrupts a reply. A strategy that yields by itself sets
+        it to False when it begins; the client's stop interrupts in any case."""
         self.turns: list[Turn] = []
         """Finished exchanges, as really heard."""
-        self.context = Context(config, host.llm if "llm" in host.strategy.needs else None)
+        self.context = Context(config, host.llm if "llm" in host.needs else None)
         """What the mind reads again of them."""
         self.on_unheard: Callable[[str], None] = lambda text: None
         """Told the user's words when their answer was cut before any of it was heard."""
@@ -85,7 +90,8 @@ class Call:
     async def hear(self) -> AsyncIterator[Heard]:
         """What the user does: speech, partial words, pauses, finished utterances.
 
-        Ends when the user has hung up. Needs "stt" in the strategy's ``needs``.
+        Ends when the user has hung up. Needs "stt" in the strategy's ``needs``; with
+        "turns" alone there are no words: pauses without text, and no utterances but typed ones.
         """
         while True:
             while self._heard:
@@ -244,11 +250,11 @@ class Call:
             self._floor = None
         assert reply.utterance is not None
         utterance = reply.utterance
-        turn = reply.summary(utterance.moment)
+        turn = reply.summary()
         self.speaker.post(StateChanged("listening"))
         unheard = turn.interrupted and turn.heard_ms == 0
-        if unheard and utterance.text and not (utterance.typed or reply.stopped or self._hung_up):
-            self.on_unheard(utterance.text)
+        if unheard and turn.user and not (utterance.typed or reply.stopped or self._hung_up):
+            self.on_unheard(turn.user)
             return
         if not (turn.user or turn.generated):
             return  # raw sound without words: nothing to remember

@@ -99,8 +99,22 @@ class Hearing:
         return waiting and self.judged != self.epoch
 
 
+class Wordless(Recognition):
+    """Stands where nobody writes down: there are turns, and no words."""
+
+    def accept(self, samples: Floats) -> None:
+        pass
+
+    async def text(self, *, final: bool) -> str:
+        return ""
+
+
 class Ear:
     """The ear of one call.
+
+    Without ``stt`` it tells turns only: a :class:`Pause` has no text and comes as soon
+    as the silence is long enough, the melody alone says how long it may be, and
+    :class:`SpeechEnded` is the end of the turn.
 
     ``tell`` gets what is heard, in order; ``interrupted`` is called when the user's
     speech has lasted long enough to count as an interruption; ``failed`` gets errors
@@ -110,7 +124,7 @@ class Ear:
     def __init__(
         self,
         processor: AudioProcessor,
-        stt: SpeechToText,
+        stt: SpeechToText | None,
         turn_probability: TurnProbability,
         settings: TurnSettings,
         clock: ArrivalClock,
@@ -173,22 +187,29 @@ class Ear:
     def _turn(self, sound: Sound) -> None:
         if isinstance(sound, Began):
             if len(self._hearings) >= MAX_OPEN:
-                self.failed(EngineError(self._stt.label, "does not keep up with the speech."))
+                label = self._stt.label if self._stt else "the model of turns"
+                self.failed(EngineError(label, "does not keep up with the speech."))
                 self._hearings.popleft().recognition.close()
-            self._open = Hearing(sound, self._stt.listen())
+            self._open = Hearing(sound, self._stt.listen() if self._stt else Wordless())
             self._hearings.append(self._open)
             self.tell(SpeechStarted(sound.at))
             return
+        # the user speaks on, even where the words are lost because the recogniser failed
+        if isinstance(sound, Lasted):
+            self.interrupted()
+        elif isinstance(sound, Ended):
+            self.tell(SpeechEnded(sound.end))
         hearing = self._open
         if hearing is None:
             return
         match sound:
-            case Lasted():
-                self.interrupted()
             case Paused(at):
                 hearing.epoch += 1
                 hearing.paused_at = at
                 self._wake.set()
+                if self._stt is None:
+                    hearing.pause_told = True
+                    self.tell(Pause("", at))
             case Continued(at):
                 hearing.epoch += 1
                 hearing.paused_at = None
@@ -200,7 +221,6 @@ class Ear:
                 hearing.ended_time = asyncio.get_running_loop().time()
                 self._open = None
                 self._wake.set()
-                self.tell(SpeechEnded(sound.end))
 
     # Words out: the loop that serves the recogniser.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -54,6 +54,9 @@ class Reply:
         self.reported = call.reports_playback
         self.playback = Playback(call.output_rate, reported=self.reported)
         self.closed = asyncio.Event()
+        self.on_cut: Callable[[], None] = lambda: None
+        """Called at once when it is cut, for whoever makes its sound outside of its block."""
+        self._later: list[Utterance] = []  # answered too, after what it began with
         self._failure: VoiceError | None = None
         self._names: dict[str, str] = {}  # who answers: a mind may change its model meanwhile
         self._chunks: deque[memoryview] = deque()
@@ -108,6 +111,28 @@ class Reply:
         """The turn is confirmed: let what was drafted be heard, and what follows."""
         await self._call.take_floor(self, utterance)
 
+    def answers(self, utterance: Utterance) -> None:
+        """Note what this answers, where it began before the words were known.
+
+        Timings count from that utterance's ``moment``. What is given after another
+        utterance is added to the same turn. Raises VoiceError when the reply is over:
+        its turn is stored, and those words want a reply of their own.
+        """
+        if self.closed.is_set():
+            raise VoiceError(
+                f"reply {self.turn} is over; open one with call.reply(utterance) for what it "
+                "did not answer."
+            )
+        if self.utterance is None or not self.utterance.text:
+            self.utterance = utterance
+        else:
+            self._later.append(utterance)
+
+    @property
+    def answered(self) -> bool:
+        """Whether it is known what it answers."""
+        return self.utterance is not None and bool(self.utterance.text)
+
     async def confirmed(self) -> None:
         """Wait until released: before doing what cannot be undone."""
         await self._released.wait()
@@ -159,17 +184,21 @@ class Reply:
 
     async def play(self, sound: bytes | AudioFrame, words: tuple[Word, ...] = ()) -> None:
         """Queue raw sound (PCM16 mono at ``call.output_rate``); waits while
-        :data:`BUFFER_S` are ready. ``words`` count from its first sample."""
+        :data:`BUFFER_S` are ready. ``words`` count from its first sample. Once the reply
+        is cut, nothing more of it is heard and this returns at once."""
         pcm = sound.pcm if isinstance(sound, AudioFrame) else sound
         if not pcm:
             return
         while self._total - self.playback.sent > BUFFER_S * self._call.output_rate:
+            if self._over.is_set():
+                break
             self._room.clear()
             await self._room.wait()
         self._add_words(tuple(_scaled(word, 1.0, self._total) for word in words))
-        self._chunks.append(memoryview(pcm))
         self._total += len(pcm) // 2
-        self._call.speaker.nudge()
+        if not self._over.is_set():
+            self._chunks.append(memoryview(pcm))
+            self._call.speaker.nudge()
 
     def mark(self, name: str) -> None:
         """Note when ``name`` happened first, for the turn's timings."""
@@ -188,8 +217,10 @@ class Reply:
         if self.is_released:
             self._call.speaker.flush(self)
         self._over.set()
+        self._room.set()
         if self._task is not None:
             self._cancel_body()
+        self.on_cut()
 
     # What the speaker and the call use.
 
@@ -229,21 +260,24 @@ class Reply:
     def began(self, turn: int, utterance: Utterance) -> None:
         """It has the floor now, as number ``turn``."""
         self.turn = turn
-        self.utterance = utterance
+        if self.utterance is None:
+            self.utterance = utterance
         self._names = self._call.names
         if self._failure is not None:
             self._call.report(self._failure)
         self._released.set()
 
-    def summary(self, origin: float) -> Turn:
-        """What came of it; ``origin`` is when the user's last speech sample arrived."""
+    def summary(self) -> Turn:
+        """What came of it. Timings count from when the user's last speech sample arrived."""
         assert self.utterance is not None
         now = asyncio.get_running_loop().time()
+        origin = self.utterance.moment
+        answered = [self.utterance, *self._later]
         timings = dict(self.utterance.timings_ms)
         timings.update({name: round(1000 * (at - origin), 1) for name, at in self._marks.items()})
         return Turn(
             index=self.turn,
-            user=self.utterance.text,
+            user=" ".join(filter(None, (each.text for each in answered))),
             assistant=self.playback.heard(now),
             generated=self.generated or " ".join(word.text for word in self.playback.words),
             interrupted=self.interrupted,
@@ -251,7 +285,7 @@ class Reply:
             typed=self.utterance.typed,
             timings_ms=timings,
             heard_ms=round(1000 * self.playback.position(now) / self.playback.rate, 1),
-            spoken_ms=round((self.utterance.end - self.utterance.start) / 16, 1),
+            spoken_ms=round(sum(each.end - each.start for each in answered) / 16, 1),
             **self._names,
         )
 
@@ -262,7 +296,7 @@ class Reply:
         call = self._call
         if self.is_released:
             call.report(failure)
-        if not call.config.trouble.spoken or "tts" not in call.host.strategy.needs:
+        if not call.config.trouble.spoken or "tts" not in call.host.needs:
             return
         # an opener ("Let me see.") is no beginning of an answer
         begun = self._total > 0 and "llm_first_token" in self._marks

@@ -87,12 +87,13 @@ class Session:
             record=lambda turn: self._scribe.record(turn),
         )
         self._scribe = Scribe(self.call)
-        listens = "stt" in host.strategy.needs
+        listens = "turns" in host.needs
         self._processor = front or AudioProcessor(
             config if listens else _deaf(config),
             input_rate=hello.rate,
             far_rate=config.audio.sample_rate,
             silero=host.hearing.silero if listens else None,
+            mic_rate=self.call.mic_rate,
         )
         self._ear = self._make_ear() if listens else None
         self._closed = False
@@ -221,7 +222,7 @@ class Session:
         host = self.host
         ear = Ear(
             self._processor,
-            host.stt,
+            host.stt if "stt" in host.needs else None,
             host.hearing.turn_probability,
             self._config.turn,
             self._clock,
@@ -260,7 +261,8 @@ class Session:
         self.call.heard(heard)
 
     def _barge_in(self) -> None:
-        self.call.interrupt()
+        if self.call.barge_in:
+            self.call.interrupt()
 
     def _unheard(self, text: str) -> None:
         if self._ear is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 
+from ..audio.live import Framing
+from ..config import VoiceConfig
 from ..events import Flush, Problem, Speech, Stop, Turn, TurnEnded, Typed
-from ..strategy import Strategy
+from ..strategy import Need, Strategy
 from .clock import run_virtual
 from .people import Listener, User
 from .world import World
@@ -79,7 +81,9 @@ class StrategyContract:
 
     def test_it_has_a_name_and_says_what_it_needs(self, strategy: Strategy) -> None:
         assert strategy.name
-        assert set(strategy.needs) <= {"stt", "tts", "llm"}
+        for needs in (strategy.needs, strategy.needs_for(VoiceConfig())):
+            assert set(needs) <= set(get_args(Need))
+        Framing(strategy.mic_rate)
 
     def test_a_question_is_answered(self, world: World) -> None:
         async def scene(user: User, listener: Listener) -> None:
@@ -163,7 +167,7 @@ class StrategyContract:
     def test_a_failing_engine_is_told_and_the_next_turn_is_answered(
         self, world: World, kind: str
     ) -> None:
-        if kind not in world.host.strategy.needs:
+        if kind not in world.host.needs:
             pytest.skip(f"it does without {kind}")
         world.stt.failures = int(kind == "stt")
         world.tts.failures = int(kind == "tts")

@@ -13,12 +13,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..audio import AudioProcessor, Sound
+from ..audio import AudioProcessor, Floats, Sound
 from ..audio.endpoint import Endpoint
+from ..audio.live import Framing
 from ..config import VoiceConfig
 from ..engine import Engine
 from ..errors import StoreError
-from ..events import Hello, Turn
+from ..events import MIC_RATE, AudioFrame, Hello, Turn
 from ..host import Hearing, Host
 from ..plugins import Plugins
 from ..session import Session
@@ -42,10 +43,16 @@ def config(**changes: Any) -> VoiceConfig:
 
 
 class ScriptedFront:
-    """The front end with its judge replaced by the loudness of the scripted sound."""
+    """The front end with its judge replaced by the loudness of the scripted sound.
 
-    def __init__(self, settings: VoiceConfig) -> None:
+    Its frames are that sound at ``mic_rate``, each sample the nearest one before it.
+    """
+
+    def __init__(self, settings: VoiceConfig, mic_rate: int = MIC_RATE) -> None:
         self._endpoint = Endpoint(settings.turn, settings.audio)
+        self._framing = Framing(mic_rate)
+        self._mic_rate = mic_rate
+        self._framed = 0  # samples at mic_rate
 
     @property
     def position(self) -> int:
@@ -53,7 +60,7 @@ class ScriptedFront:
 
     def push(self, pcm: bytes) -> list[Sound]:
         samples = np.frombuffer(pcm, "<f4")
-        sounds: list[Sound] = []
+        sounds: list[Sound] = [*self._frames(samples)]
         for first in range(0, len(samples), WINDOW):
             window = samples[first : first + WINDOW]
             start = self._endpoint.now
@@ -61,6 +68,13 @@ class ScriptedFront:
             sounds += self._endpoint.judge(start, 1.0 if window[0] > 0.05 else 0.0)
             sounds += self._endpoint.tick()
         return sounds
+
+    def _frames(self, samples: Floats) -> list[AudioFrame]:
+        begin = self._endpoint.now
+        end = (begin + len(samples)) * self._mic_rate // MIC_RATE
+        places = np.arange(self._framed, end) * MIC_RATE // self._mic_rate - begin
+        self._framed = end
+        return self._framing.push(samples[places.clip(0)])
 
     def far(self, pcm: bytes) -> None:
         pass
@@ -135,7 +149,7 @@ class World:
             self.host,
             listener.send,
             Hello(rate=16_000, reports_playback=listener.reports),
-            front=cast("AudioProcessor", ScriptedFront(self.config)),
+            front=cast("AudioProcessor", ScriptedFront(self.config, self.host.strategy.mic_rate)),
         )
         listener.session = session
         return session

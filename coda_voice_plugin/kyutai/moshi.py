@@ -1,0 +1,41 @@
+"""Moshi, opened once for all the calls of a process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from ..config import VoiceConfig
+from ..config.moshi import MoshiSettings
+from ..errors import EngineError
+from ..threads import ModelThread
+from .batch import MoshiBatch
+from .checkpoint import Loaded, load
+from .device import capacity
+from .frames import FRAME_S, Begin, Fresh, MoshiInput, MoshiOutput, Sampling, Snapshot
+from .monologue import Monologue
+from .persona import Persona, SnapshotCache, prompt_steps
+from .script import Script
+from .slot import MoshiSlot
+from .wheel import Wheel
+
+logger = logging.getLogger(__name__)
+
+
+class MoshiEngine:
+    """The model in its batch, and the lines to it."""
+
+    def __init__(self, config: VoiceConfig) -> None:
+        self._config = config
+        self._personas = SnapshotCache()
+        self.loaded: Loaded
+        self.wheel: Wheel[MoshiInput, MoshiOutput]
+        self._batch: MoshiBatch
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Self]:
+        """Load the checkpoint and turn until the block ends."""
+        raise NotImplementedError
+        yield self

@@ -1,0 +1,154 @@
+"""One call's place in the batch: the seat that the wheel sees, the line that a strategy sees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+
+import numpy as np
+
+from ..errors import EngineError, VoiceError
+from ..events import Word
+from .arrivals import Arrivals
+from .frames import FRAME, FRAME_S, Begin, Floats, MoshiInput, MoshiOutput
+from .line import Line, Manner, Spoken
+from .monologue import Monologue
+from .script import Script
+
+READER_S = 10.0
+"""Speech that may wait for its reader; then the call ends: nobody takes it."""
+LOUD = 0.01
+"""Root mean square from which a frame of the user counts as sound."""
+HEARD = 5
+"""Loud frames of the user after which a hushed model is let loose again: 400 ms."""
+SILENCE = 25
+"""Quiet frames, of both sides, that make a good moment to begin anew: two seconds."""
+
+
+class MoshiSlot(Line):
+    """A conversation in a slot of the batch. Everything happens on the event loop.
+
+    ``begin`` is how the slot begins, ``leave`` frees it. With ``renew_s`` the slot begins
+    anew, as ``begin`` says, in the first silence after so many seconds: the model was
+    trained on some minutes of conversation.
+    """
+
+    can_say = True
+
+    def __init__(
+        self,
+        script: Script,
+        monologue: Monologue,
+        begin: Begin,
+        leave: Callable[[MoshiSlot], None],
+        renew_s: float | None = None,
+    ) -> None:
+        self.script = script
+        self.arrivals = Arrivals()
+        self.missed = 0
+        """Ticks that the user's sound came too late for."""
+        self.renewed = 0
+        """How often the slot began anew."""
+        self.paused = False
+        """While paused the slot stands still: neither hears nor speaks."""
+        self._monologue = monologue
+        self._start = begin
+        self._begin: Begin | None = begin
+        self._leave = leave
+        self._renew = round(renew_s / FRAME_S) if renew_s else None
+        self._steps = 0  # since the slot began, or began anew
+        self._samples = 0
+        self._quiet = 0
+        self._heard: int | None = None  # loud frames since hushed
+        self._out: deque[Spoken] = deque()
+        self._more = asyncio.Event()
+        self._error: VoiceError | None = None
+        self._closed = False
+
+    # What a strategy uses.
+
+    def push(self, samples: Floats) -> None:
+        if not self.paused:
+            self.arrivals.push(samples)
+
+    async def spoken(self) -> AsyncGenerator[Spoken, None]:
+        while True:
+            while self._out:
+                yield self._out.popleft()
+            if self._error is not None:
+                raise self._error
+            if self._closed:
+                return
+            self._more.clear()
+            await self._more.wait()
+
+    @property
+    def waiting(self) -> int:
+        """Frames of speech that the reader has not taken."""
+        return len(self._out)
+
+    def say(self, text: str, manner: Manner = "forced") -> None:
+        self._heard = None
+        self.script.say(text, manner)
+
+    def hush(self) -> None:
+        self._heard = 0
+        self.script.hush()
+
+    def hold(self, held: bool) -> None:
+        self.script.hold(held)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._leave(self)
+            self._more.set()
+
+    # What the wheel uses.
+
+    def gather(self) -> MoshiInput | None:
+        if self.paused:
+            return None
+        sound = self.arrivals.take()
+        if sound is None:
+            self.missed += self._steps > 0
+            return None
+        self._listen(sound)
+        begin, self._begin = self._begin, None
+        return MoshiInput(sound, begin=begin, text=self.script.rule())
+
+    def give(self, out: MoshiOutput) -> None:
+        self._steps += 1
+        self.script.took(out.sampled, out.token)
+        if out.sound is None or out.text is None:
+            return
+        words = self._words(out.text)
+        talking = self._monologue.talking
+        if talking:
+            self._quiet = 0
+        if len(self._out) * FRAME_S >= READER_S:
+            raise EngineError("moshi", f"its speech was not taken for {READER_S:g} seconds.")
+        self._out.append(Spoken(self._samples, out.sound, words, talking))
+        self._samples += FRAME
+        self._more.set()
+        if self._renew is not None and self._steps >= self._renew and self._quiet >= SILENCE:
+            self._begin, self._steps, self._quiet = self._start, 0, 0
+            self.renewed += 1
+
+    def fail(self, error: VoiceError) -> None:
+        self._error = error
+        self._more.set()
+
+    def _words(self, token: int) -> tuple[Word, ...]:
+        return tuple(self._monologue.push(token))
+
+    def _listen(self, sound: Floats) -> None:
+        """Follow the user's level: who was hushed may speak again when the user has."""
+        loud = float(np.sqrt(np.mean(np.square(sound)))) >= LOUD
+        self._quiet = 0 if loud else self._quiet + 1
+        if self._heard is not None and loud:
+            self._heard += 1
+            if self._heard >= HEARD:
+                self._heard = None
+                self.script.free()

@@ -1,0 +1,71 @@
+"""Moshi: hears and speaks at the same time, without a language model or a voice beside it.
+
+Its text stream holds only its own words; what the user says is written down by the
+ear, where one is asked for (``moshi.transcribe``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from coda_voice_plugin import Call, Host, Need, Strategy, VoiceConfig, hookimpl
+
+if TYPE_CHECKING:
+    from coda_voice_plugin.kyutai.line import Line
+    from coda_voice_plugin.kyutai.moshi import MoshiEngine
+
+SAMPLE_RATE = 24_000
+"""Hertz of what Moshi hears and says."""
+
+
+class MoshiVoiceProcessor(Strategy):
+    """Full-duplex conversation, every call in a slot of one batch."""
+
+    name = "moshi"
+    mic_rate = SAMPLE_RATE
+
+    def __init__(self) -> None:
+        self._engine: MoshiEngine | None = None
+
+    @classmethod
+    def needs_for(cls, config: VoiceConfig) -> tuple[Need, ...]:
+        settings = config.moshi
+        if settings.transcribe:
+            return ("stt",)
+        watched = settings.gate != "off" or settings.barge_in == "voice"
+        return ("turns",) if watched else ()
+
+    @asynccontextmanager
+    async def open(self, host: Host) -> AsyncIterator[None]:
+        if host.config.moshi.url is not None:
+            yield  # the model is the other server's; each call opens its own connection
+            return
+        from coda_voice_plugin.kyutai.moshi import MoshiEngine
+
+        async with MoshiEngine(host.config).open() as self._engine:
+            self.max_calls = self._engine.capacity
+            yield
+
+    async def converse(self, call: Call) -> None:
+        from .conversation import Conversation
+
+        call.barge_in = call.config.moshi.barge_in == "voice"
+        async with self._line(call) as line:
+            await Conversation(call, line).run()
+
+    def report(self) -> Mapping[str, Any]:
+        return {} if self._engine is None else self._engine.report()
+
+    def _line(self, call: Call) -> AbstractAsyncContextManager[Line]:
+        if self._engine is not None:
+            return self._engine.line(call.config.moshi)
+        from .remote import open_remote
+
+        return open_remote(call.config)
+
+
+@hookimpl
+def register_strategies(register: Callable[[type[Strategy]], None]) -> None:
+    register(MoshiVoiceProcessor)

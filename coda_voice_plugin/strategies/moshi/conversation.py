@@ -1,0 +1,173 @@
+"""One call with Moshi: its sound goes in, its speech comes out in turns, and nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing
+from dataclasses import replace
+
+from coda_voice_plugin import Call, EngineError, Reply, Resumed, SpeechStarted, Utterance, Word
+from coda_voice_plugin.audio import Resampler, to_floats, to_pcm
+from coda_voice_plugin.kyutai.frames import RATE
+from coda_voice_plugin.kyutai.line import Line, Spoken
+
+from .gate import PauseGate
+from .holdback import Holdback
+from .spurts import Piece, Spurts
+
+BEHIND = 2
+"""Frames that wait to be played, from which silence is left out to catch up."""
+WAITING = 25
+"""Frames taken from the line ahead of being played: two seconds."""
+HUSHED = 38
+"""Frames that are not played after an interruption, at most, while the model falls silent."""
+
+
+class Conversation:
+    """Carries sound both ways and keeps the turns. Its tasks live as long as :meth:`run`."""
+
+    def __init__(self, call: Call, line: Line) -> None:
+        settings = call.config.moshi
+        self._call = call
+        self._line = line
+        self._gate = PauseGate(call.config.turn) if settings.gate != "off" else None
+        pads = settings.gate == "pad" and line.can_say
+        self._holdback = None if self._gate is None or pads else Holdback()
+        self._captions = settings.inner_monologue_enabled
+        self._spurts = Spurts()
+        self._unanswered: list[Utterance] = []
+        self._reply: Reply | None = None
+        self._pieces: deque[Piece] = deque()
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    async def run(self) -> None:
+        """Talk until the caller hangs up; raises EngineError when Moshi breaks."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="moshi listens")
+            tasks.create_task(self._hear(), name="moshi hears turns")
+            tasks.create_task(self._follow(), name="moshi speaks")
+            tasks.create_task(self._speak(), name="moshi is heard")
+        if (utterance := self._take_unanswered()) is not None:
+            async with self._call.reply(utterance):
+                pass  # nobody answered: what was said is kept all the same
+
+    # In.
+
+    async def _listen(self) -> None:
+        async for frame in self._call.mic:
+            self._line.push(to_floats(frame.pcm))
+        self._line.close()
+
+    async def _hear(self) -> None:
+        async for heard in self._call.hear():
+            if isinstance(heard, Utterance):
+                self._understood(heard)
+            if self._holdback is not None and isinstance(heard, SpeechStarted | Resumed):
+                self._holdback.user_speaks()
+            if self._gate is not None:
+                self._gate.hear(heard)
+                self._hold(self._gate)
+
+    def _understood(self, utterance: Utterance) -> None:
+        if utterance.typed:
+            self._call.report(
+                EngineError("moshi", "hears and cannot read; speak to it, or use `hybrid`.")
+            )
+        elif self._reply is not None and not self._reply.answered:
+            self._reply.answers(utterance)
+        elif utterance.text:
+            self._unanswered.append(utterance)
+
+    def _take_unanswered(self) -> Utterance | None:
+        """What the user said since the last answer, as one utterance."""
+        waiting, self._unanswered = self._unanswered, []
+        if not waiting:
+            return None
+        text = " ".join(each.text for each in waiting)
+        return replace(waiting[-1], text=text, start=waiting[0].start)
+
+    def _hold(self, gate: PauseGate) -> None:
+        if self._holdback is None:
+            self._line.hold(not gate.open)
+
+    # Out.
+
+    async def _follow(self) -> None:
+        """Take what Moshi says as it comes, whoever has the floor."""
+        async with aclosing(self._line.spoken()) as frames:
+            async for spoken in frames:
+                self._pieces.extend(self._passed(self._spurts.push(spoken)))
+                self._changed.set()
+                while len(self._pieces) >= WAITING:
+                    self._changed.clear()
+                    await self._changed.wait()
+        self._ended = True
+        self._changed.set()
+
+    def _passed(self, piece: Piece) -> list[Piece]:
+        """What of the latest speech may be heard now."""
+        gate = self._gate
+        if gate is None:
+            return [piece]
+        gate.speaks(piece.speech)
+        self._hold(gate)
+        if self._holdback is None:
+            return [piece]
+        return self._holdback.push(piece, is_open=gate.open or self._reply is not None)
+
+    async def _next(self) -> Piece | None:
+        """The next frame; None when there will be none. Cancelling loses nothing."""
+        while not self._pieces:
+            if self._ended:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        self._changed.set()
+        return self._pieces.popleft()
+
+    async def _speak(self) -> None:
+        while (piece := await self._next()) is not None:
+            if piece.speech:
+                await self._spurt(piece)
+
+    async def _spurt(self, piece: Piece | None) -> None:
+        """Play one spurt as a reply: to its end, or to where the user stops it."""
+        call = self._call
+        resample = Resampler(RATE, call.output_rate)
+        async with call.reply(self._take_unanswered()) as self._reply:
+            reply = self._reply
+            reply.on_cut = self._line.hush  # at once: the block ends after the client's report
+            while piece is not None and piece.speech and not self._turns(piece):
+                if not (piece.quiet and len(self._pieces) >= BEHIND):
+                    await self._play(reply, piece.spoken, resample)
+                piece = await self._next()
+            await reply.play(to_pcm(resample.finish()))
+        self._reply = None
+        if reply.interrupted:
+            await self._skip()
+
+    def _turns(self, piece: Piece) -> bool:
+        """Whether the user has said something new that the rest of the spurt answers."""
+        return bool(self._unanswered) and not piece.spoken.talking
+
+    async def _play(self, reply: Reply, spoken: Spoken, resample: Resampler) -> None:
+        scale = self._call.output_rate / RATE
+        words = tuple(
+            Word(
+                word.text,
+                round((word.start - spoken.start) * scale),
+                round((word.end - spoken.start) * scale),
+            )
+            for word in spoken.words
+            if self._captions
+        )
+        await reply.play(to_pcm(resample.push(spoken.sound)), words)
+
+    async def _skip(self) -> None:
+        """Leave out what the model still says while it falls silent."""
+        for _ in range(HUSHED):
+            piece = await self._next()
+            if piece is None or not piece.speech:
+                return
