@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Self
 
 from ..config import VoiceConfig
-from ..config.moshi import MoshiSettings
-from ..errors import EngineError
-from ..threads import ModelThread
 from .batch import MoshiBatch
-from .checkpoint import Loaded, load
-from .device import capacity
-from .frames import FRAME_S, Begin, Fresh, MoshiInput, MoshiOutput, Sampling, Snapshot
-from .monologue import Monologue
-from .persona import Persona, SnapshotCache, prompt_steps
-from .script import Script
-from .slot import MoshiSlot
+from .checkpoint import Loaded
+from .frames import MoshiInput, MoshiOutput
+from .persona import SnapshotCache
 from .wheel import Wheel
 
 logger = logging.getLogger(__name__)
