@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 @click.command("fetch")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--list", "listing", is_flag=True, help="List the known files and leave.")
+@click.option("--list", "listing", is_flag=True, help="List the known names and leave.")
 @settings_options
 def command(choice: Choice, names: tuple[str, ...], listing: bool) -> None:
     """Download model files into the cache and check them.
 
-    Without names: what the settings need that is not there yet. Broken downloads
-    are continued, and a file that is not the promised one is refused.
+    Without names: what the settings need that is not there yet. A NAME is one of
+    `--list`, or a repository of the hub: owner/name, owner/name@revision, or one file
+    of it, owner/name/path/to/file. Broken downloads are continued, and a file that is
+    not the promised one is refused.
     """
     from .. import weights
 
@@ -32,8 +34,8 @@ def command(choice: Choice, names: tuple[str, ...], listing: bool) -> None:
         show_known(config)
         return
     for name in names:
-        if name not in weights.KNOWN:
-            near = get_close_matches(name, weights.KNOWN, n=1)
+        if not weights.is_name(name):
+            near = get_close_matches(name, [*weights.KNOWN, *weights.REPOSITORIES], n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.BadParameter(f"no weights named {name!r}.{hint} See `fetch --list`.")
     bars = Bars()
@@ -57,6 +59,7 @@ def show_known(config: VoiceConfig) -> None:
     """One line for each file: is it here, how large, under which licence, whose."""
     from .. import weights
     from ..errors import WeightsError
+    from .repositories import known_repositories, show_repositories
 
     for name, known in weights.KNOWN.items():
         try:
@@ -66,3 +69,4 @@ def show_known(config: VoiceConfig) -> None:
             here = "-"
         size = f"{known.size / MB:,.0f} MB"
         click.echo(f"{name:<20} {here:<5} {size:>9}  {known.licence:<13} {known.publisher}")
+    show_repositories(known_repositories(config))

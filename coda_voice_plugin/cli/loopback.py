@@ -17,6 +17,7 @@ from ..events import (
     Problem,
     ServerEvent,
     Speech,
+    Stop,
     Turn,
     TurnEnded,
     UserText,
@@ -30,6 +31,11 @@ FRAME_S = 0.02
 BLOCK_MS = 200
 SETTLE_S = 0.3
 """Quiet after which nothing more is expected."""
+PATIENCE_S = 60.0
+"""An answer that has not ended so long after a file is stopped: a full-duplex model need not
+ever fall silent."""
+PARTING_S = 2.0
+"""How long a stopped answer may take to become a turn."""
 
 
 class Loopback:
@@ -39,8 +45,9 @@ class Loopback:
     go, where speech that follows an answer waits until that answer is over.
     """
 
-    def __init__(self, host: Host, *, fast: bool = False) -> None:
+    def __init__(self, host: Host, *, fast: bool = False, patience_s: float = PATIENCE_S) -> None:
         self.fast = fast
+        self._longest_s = patience_s
         self.answers: dict[int, bytearray] = {}
         """Sound of each reply by turn, PCM16 at the session's output rate, as heard."""
         self.turns: list[Turn] = []
@@ -81,6 +88,10 @@ class Loopback:
         while quiet < SETTLE_S or (self._asked == asked and waited < self._patience_s):
             await self._frame(silence)
             waited += FRAME_S
+            if waited - FRAME_S < self._longest_s <= waited:
+                self.session.receive(Stop())
+            elif waited > self._longest_s + PARTING_S:
+                return
             quiet = quiet + FRAME_S if self.session.idle else 0.0
 
     async def _frame(self, pcm: bytes) -> None:

@@ -37,19 +37,22 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 @settings_options
 @click.pass_context
 def command(ctx: click.Context, choice: Choice, as_json: bool) -> int:
-    """List the language models: those of the Ollama server and the embedded ones.
+    """List the models: language models of the Ollama server, embedded ones, speech models.
 
-    Without a command: names, sizes, what is loaded, and where it runs. Exit code 1
-    when the server does not answer (the embedded models are listed all the same).
+    Without a command: names, sizes, licences, what is loaded, and where it runs; "*" is
+    what the settings name. Exit code 1 when the server does not answer (the others are
+    listed all the same).
     """
     if ctx.invoked_subcommand is not None:
         if as_json or choice != Choice():
             raise click.UsageError("write the options behind the command.")
         return 0
     from ..errors import EngineError
+    from .repositories import known_repositories, show_repositories
 
     config = choice.start()
     embedded = embedded_models(config)
+    speech = known_repositories(config)
     problem = ""
     served: list[Any] = []
     try:
@@ -58,11 +61,17 @@ def command(ctx: click.Context, choice: Choice, as_json: bool) -> int:
         problem = str(error)
     if as_json:
         rows = [asdict(each) for each in served]
-        found = {"server": rows, "problem": problem or None, "embedded": embedded}
+        found = {
+            "server": rows,
+            "problem": problem or None,
+            "embedded": embedded,
+            "repositories": speech,
+        }
         click.echo(json.dumps(found, indent=2, default=str))
         return 1 if problem else 0
     show_served(config, served, problem)
     show_embedded(embedded)
+    show_repositories(speech)
     return 1 if problem else 0
 
 

@@ -14,7 +14,6 @@ from .progress import Bars
 
 if TYPE_CHECKING:
     from ..events import ServerEvent, Turn
-    from ..host import Host
     from .loopback import Loopback
 
 
@@ -31,9 +30,23 @@ if TYPE_CHECKING:
 @click.option(
     "--fast", is_flag=True, help="Do not keep the pace of a microphone; nobody interrupts."
 )
+@click.option(
+    "--listen",
+    "patience_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.0),
+    default=60.0,
+    show_default=True,
+    help="Stop an answer that lasts longer after a file; Moshi may go on for ever.",
+)
 @settings_options
 def command(
-    choice: Choice, files: tuple[Path, ...], output: Path | None, as_json: bool, fast: bool
+    choice: Choice,
+    files: tuple[Path, ...],
+    output: Path | None,
+    as_json: bool,
+    fast: bool,
+    patience_s: float,
 ) -> int:
     """Speak to it: FILES are what you say, one conversation in their order.
 
@@ -44,14 +57,22 @@ def command(
 
     Exit code 1 when a file held no speech or something failed.
     """
-    return asyncio.run(talk(choice, files, output, as_json=as_json, fast=fast))
+    show = _Printer(as_json)
+    return asyncio.run(talk(choice, files, output, show, fast=fast, patience_s=patience_s))
 
 
 async def talk(
-    choice: Choice, files: tuple[Path, ...], output: Path | None, *, as_json: bool, fast: bool
+    choice: Choice,
+    files: tuple[Path, ...],
+    output: Path | None,
+    show: _Printer,
+    *,
+    fast: bool,
+    patience_s: float,
 ) -> int:
     """Hold the conversation; return the exit code."""
     from ..host import open_host
+    from .loopback import Loopback
 
     for path in files:
         await asyncio.to_thread(_check, path)
@@ -60,8 +81,10 @@ async def talk(
         if not files:
             from .microphone import converse
 
-            return await converse(host, show=_Printer(as_json))
-        return await _play(host, files, output, _Printer(as_json), fast=fast)
+            return await converse(host, show=show)
+        with host.admit():
+            client = Loopback(host, fast=fast, patience_s=patience_s)
+            return await _play(client, files, output, show)
 
 
 def _check(path: Path) -> None:
@@ -72,25 +95,22 @@ def _check(path: Path) -> None:
 
 
 async def _play(
-    host: Host, files: tuple[Path, ...], output: Path | None, show: _Printer, *, fast: bool
+    client: Loopback, files: tuple[Path, ...], output: Path | None, show: _Printer
 ) -> int:
     from ..audio import write_audio
-    from .loopback import Loopback
 
-    with host.admit():
-        client = Loopback(host, fast=fast)
-        client.on_event = show
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(client.session.run())
-            made = {path: await client.play(path) for path in files}
-            client.hang_up()
+    client.on_event = show
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.session.run())
+        made = {path: await client.play(path) for path in files}
+        client.hang_up()
     silent = [path for path, turns in made.items() if not turns]
     for path in silent:
         click.echo(f"coda-voice: {path}: no speech was heard in it.", err=True)
     if output is not None:
         answers = [bytes(client.answers[turn]) for turn in sorted(client.answers)]
-        rate, container = host.config.audio.sample_rate, host.config.audio.format
-        await asyncio.to_thread(write_audio, output, answers, rate, container)
+        audio = client.session.host.config.audio
+        await asyncio.to_thread(write_audio, output, answers, audio.sample_rate, audio.format)
     return 1 if silent or _failed(client) else 0
 
 

