@@ -34,8 +34,17 @@ KEYS: Mapping[str, str] = {
 }
 """Coda's keys that are no settings of ours, and what becomes of them."""
 
-WITHOUT_EFFECT = frozenset({"total_vram", "reserved_system", "dynamic_allocation", "moshi"})
-"""Settings and sections that are checked and kept for strategies on a GPU; there is none yet."""
+WITHOUT_EFFECT = frozenset(
+    {
+        "total_vram",
+        "reserved_system",
+        "dynamic_allocation",
+        "moshi.enable_streaming",
+        "moshi.external_llm_enabled",
+        "moshi.target_latency_ms",
+    }
+)
+"""Settings that are checked and kept, and change nothing in this version."""
 
 _CLOUD = "speech and words stay on this machine, so no cloud service is built in"
 REASONS: Mapping[str, Mapping[str, str]] = {
@@ -117,9 +126,9 @@ def translate(layer: Layer, problems: list[str], notes: list[str]) -> None:
                 f"and {chooser} chooses the engine."
             )
 
-    idle = [given.name for path, given in layer.items() if path[0] in WITHOUT_EFFECT]
+    idle = [given.name for path, given in layer.items() if ".".join(path) in WITHOUT_EFFECT]
     if idle:
-        notes.append(f"{', '.join(idle)}: no effect in this version, which does not use a GPU.")
+        notes.append(f"{', '.join(idle)}: no effect in this version.")
 
 
 def _translate_mode(layer: Layer, problems: list[str]) -> None:

@@ -70,8 +70,8 @@ class MoshiSettings(Settings):
     says."""
     target_latency_ms: Milliseconds = 200
     """Accepted for Coda's files, without effect: the delay is the model's own."""
-    enable_streaming: Literal[True] = True
-    """Moshi always speaks while it listens."""
+    enable_streaming: bool = True
+    """Accepted for Coda's files, without effect: Moshi always speaks while it listens."""
     external_llm_enabled: bool = True
     """Let the ``hybrid`` strategy ask a language model."""
     inner_monologue_enabled: bool = True

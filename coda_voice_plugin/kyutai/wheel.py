@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Generic, ParamSpec, Protocol, Self, TypeVar
@@ -42,6 +43,8 @@ STUCK_S = 10.0
 """A step that takes longer ends the calls; the model is waited for and begun anew."""
 RETRY_S = 5.0
 """Between two attempts to begin a broken model anew."""
+MOST_WAITING = 64
+"""Seats that may wait for a slot; more are refused."""
 
 
 class BatchModel(Protocol[In_contra, Out_co]):
@@ -99,6 +102,8 @@ class Wheel(Generic[In, Out]):
         self._make_thread = thread
         self._thread = thread(name)
         self._seats: list[Seat[In, Out] | None] = [None] * model.slots
+        self._waiting: deque[Seat[In, Out]] = deque()
+        self._hasty: set[int] = set()  # slots whose seats live faster than real time
         self._wake = asyncio.Event()
         self._down: VoiceError | None = EngineDownError(name, "is not open.")
 
@@ -140,11 +145,12 @@ class Wheel(Generic[In, Out]):
         """Why nobody can join now, if the model is broken."""
         return self._down
 
-    def join(self, seat: Seat[In, Out]) -> int:
+    def join(self, seat: Seat[In, Out], *, hasty: bool = False) -> int:
         """Give ``seat`` a slot from the next tick on; return which.
 
-        Raises BusyError at once when none is free or the machine does not keep up,
-        EngineError while the model is broken.
+        While every seat is ``hasty``, ticks follow each other without a period. Raises
+        BusyError at once when none is free or the machine does not keep up, EngineError
+        while the model is broken.
         """
         if self._down is not None:
             raise self._down
@@ -158,13 +164,39 @@ class Wheel(Generic[In, Out]):
             )
         slot = self._seats.index(None)
         self._seats[slot] = seat
+        if hasty:
+            self._hasty.add(slot)
         self._wake.set()
         return slot
 
+    def wait(self, seat: Seat[In, Out]) -> None:
+        """Give ``seat`` a slot as soon as one is free, first come, first served.
+
+        For seats that can wait; how long is theirs to decide. Raises BusyError when too
+        many wait already, EngineError while the model is broken.
+        """
+        if self._down is not None:
+            raise self._down
+        if len(self._waiting) >= MOST_WAITING:
+            raise BusyError(self.capacity)
+        self._waiting.append(seat)
+        self._admit()
+
     def leave(self, seat: Seat[In, Out]) -> None:
-        """Free the slot of ``seat``; does nothing when it has none (any more)."""
+        """Free the slot of ``seat``, or its place among those who wait; does nothing when it
+        has none (any more)."""
         if seat in self._seats:
-            self._seats[self._seats.index(seat)] = None
+            slot = self._seats.index(seat)
+            self._seats[slot] = None
+            self._hasty.discard(slot)
+            self._admit()
+        elif seat in self._waiting:
+            self._waiting.remove(seat)
+
+    def _admit(self) -> None:
+        while self._waiting and None in self._seats:
+            self._seats[self._seats.index(None)] = self._waiting.popleft()
+            self._wake.set()
 
     def slot_of(self, seat: Seat[In, Out]) -> int | None:
         return self._seats.index(seat) if seat in self._seats else None
@@ -184,17 +216,18 @@ class Wheel(Generic[In, Out]):
         due = loop.time()
         while True:
             self._wake.clear()
+            began = loop.time()
             seats, work = self._gather()
             if not work:
                 due = await self._rest(due)
                 continue
-            began = loop.time()
             results = await self._step(work)
             if results is not None:
                 self._hand_out(seats, results)
             ended = loop.time()
             self.ticks.note(len(work), began, ended, due)
-            due = self._next(due, ended)
+            all_hasty = bool(self._hasty) and self.taken == len(self._hasty)
+            due = ended if all_hasty else self._next(due, ended)
             # a turn of the loop is due to everybody else, however late the wheel is
             await asyncio.sleep(max(0.0, due - loop.time()))
 
@@ -305,8 +338,10 @@ class Wheel(Generic[In, Out]):
             return error
 
     def _fail_all(self, error: VoiceError) -> None:
-        seats = [seat for seat in self._seats if seat is not None]
+        seats = [*(seat for seat in self._seats if seat is not None), *self._waiting]
         self._seats = [None] * len(self._seats)
+        self._waiting.clear()
+        self._hasty.clear()
         for seat in seats:
             seat.fail(error)
 

@@ -23,18 +23,20 @@ def speech(seed: int, frames: int) -> list[np.ndarray]:
     return [(level * rng.standard_normal(FRAME)).astype(np.float32) for _ in range(frames)]
 
 
-def solo(folder: Path, frames: list[np.ndarray], **options: Any) -> Heard:
+def solo(
+    folder: Path, frames: list[np.ndarray], *, device: str = "cpu", **options: Any
+) -> Heard:
     """Text token and sound of each output frame, greedy, for one caller."""
-    loaded = load_folder(folder)
+    loaded = load_folder(folder, device)
     gen = LMGen(loaded.lm, use_sampling=False, support_out_of_sync=True, **options)
     heard: Heard = []
     with torch.no_grad(), no_compile(), loaded.mimi.streaming(1), gen.streaming(1):
         for frame in frames:
-            codes = loaded.mimi.encode(torch.from_numpy(frame).view(1, 1, -1))
+            codes = loaded.mimi.encode(torch.from_numpy(frame).view(1, 1, -1).to(device))
             out = gen.step(codes)
             if not (out == loaded.lm.ungenerated_token_id).any():
                 sound = loaded.mimi.decode(out[:, 1:])
-                heard.append((int(out[0, 0, 0]), sound[0, 0].numpy().copy()))
+                heard.append((int(out[0, 0, 0]), sound[0, 0].cpu().numpy().copy()))
     return heard
 
 

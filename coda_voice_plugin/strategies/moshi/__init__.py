@@ -6,7 +6,7 @@ ear, where one is asked for (``moshi.transcribe``).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,10 @@ class MoshiVoiceProcessor(Strategy):
             return ("stt",)
         watched = settings.gate != "off" or settings.barge_in == "voice"
         return ("turns",) if watched else ()
+
+    @classmethod
+    def weights_for(cls, config: VoiceConfig) -> Sequence[Sequence[str]]:
+        return () if config.moshi.url is not None else ((config.moshi.model_path,),)
 
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
