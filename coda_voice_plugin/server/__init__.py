@@ -1,6 +1,30 @@
-"""The door for browsers and programs: one aiohttp application, one port."""
+"""The door for browsers and programs: one aiohttp application, one port.
 
-from .app import make_app
-from .serving import probe, serve
+aiohttp is loaded when one of the names is first asked for: a plugin of this room is
+loaded by every process, also by those that serve nobody.
+"""
 
-__all__ = ["make_app", "probe", "serve"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app import make_app
+    from .clients import HOST
+    from .serving import probe, serve
+
+__all__ = ["HOST", "make_app", "probe", "serve"]
+
+_HOME = {"HOST": "clients", "make_app": "app", "probe": "serving", "serve": "serving"}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

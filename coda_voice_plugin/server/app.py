@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from ..errors import PluginError, VoiceError
 from ..host import Host
+from .clients import DOOR, HOST, Door, Limits
 from .origins import guard, is_loopback
-from .voice import Limits, VoiceSocket
+from .voice import VoiceSocket
 
 Reload = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -30,8 +30,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-SHUTDOWN_S = 2.0
-"""Seconds that open sessions have to part when the server stops."""
 
 
 def make_app(
@@ -44,22 +42,11 @@ def make_app(
     protocol claims an address that is taken.
     """
     app = web.Application(middlewares=[guard(host.config.server.host)])
-    sockets: set[VoiceSocket] = set()
+    door = Door(limits or Limits())
+    app[HOST], app[DOOR] = host, door
 
     async def voice(request: web.Request) -> web.WebSocketResponse:
-        socket = VoiceSocket(host, limits or Limits())
-        sockets.add(socket)
-        try:
-            return await socket.serve(request)
-        finally:
-            sockets.discard(socket)
-
-    async def hang_up(app: web.Application) -> None:
-        async with asyncio.TaskGroup() as group:
-            for socket in sockets:
-                group.create_task(
-                    socket.part(WSCloseCode.GOING_AWAY, "the server stops", SHUTDOWN_S)
-                )
+        return await door.serve(VoiceSocket(host, door.limits), request)
 
     async def health(request: web.Request) -> web.Response:
         return web.json_response(report_health(host), headers={"Cache-Control": "no-store"})
@@ -77,7 +64,7 @@ def make_app(
     app.router.add_post("/admin/reload", admin_reload)
     app.router.add_post("/admin/model", admin_model)
     _add_protocols(app, host)
-    app.on_shutdown.append(hang_up)
+    app.on_shutdown.append(door.hang_up)
     return app
 
 

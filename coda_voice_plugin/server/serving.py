@@ -14,7 +14,8 @@ from aiohttp import web
 
 from ..errors import ServerError, VoiceError
 from ..host import Host
-from .app import SHUTDOWN_S, Reload, make_app
+from .app import Reload, make_app
+from .clients import SHUTDOWN_S
 
 logger = logging.getLogger(__name__)
 

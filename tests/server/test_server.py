@@ -33,10 +33,10 @@ from coda_voice_plugin.events import (
     Typed,
     UserText,
 )
-from coda_voice_plugin.server import make_app
+from coda_voice_plugin.server import HOST, make_app
 from coda_voice_plugin.server.app import WEB
+from coda_voice_plugin.server.clients import Limits
 from coda_voice_plugin.server.origins import stranger
-from coda_voice_plugin.server.voice import Limits
 from coda_voice_plugin.wire import voice_client
 from coda_voice_plugin.wire.voice import SUBPROTOCOL
 
@@ -362,6 +362,7 @@ async def test_health_tells_what_is_so(open_door: Any) -> None:
         "engines": {"stt": "scripted-ear", "tts": "tone", "llm": None},
         "sessions": 1,
         "capacity": 2,
+        "report": {},
     }
 
 
@@ -411,10 +412,10 @@ async def test_a_server_without_reload_says_so(open_door: Any) -> None:
 
 async def test_plugins_may_serve_protocols(open_door: Any) -> None:
     async def greet(request: web.Request) -> web.Response:
-        return web.Response(text="hello")
+        return web.Response(text=f"hello from {request.app[HOST].strategy.name}")
 
     door = await open_door(handlers={"/v2/greeting": greet})
-    assert await (await door.client.get("/v2/greeting")).text() == "hello"
+    assert await (await door.client.get("/v2/greeting")).text() == "hello from scripted"
     evil = {"Origin": "https://evil.example"}
     assert (await door.client.post("/v2/greeting", headers=evil)).status == 403
 

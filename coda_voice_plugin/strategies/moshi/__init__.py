@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from coda_voice_plugin import Call, Host, Need, Strategy, VoiceConfig, hookimpl
+from coda_voice_plugin import Call, EngineError, Host, Need, Strategy, VoiceConfig, hookimpl
 
 if TYPE_CHECKING:
     from coda_voice_plugin.kyutai.line import Line
@@ -43,7 +43,14 @@ class MoshiVoiceProcessor(Strategy):
 
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
-        if host.config.moshi.url is not None:
+        settings = host.config.moshi
+        if settings.url is not None:
+            if settings.role_prompt or settings.voice_prompt:
+                raise EngineError(
+                    "moshi",
+                    "moshi.role_prompt and moshi.voice_prompt are for a model that runs here; "
+                    "tell them to the server at moshi.url, or leave moshi.url away.",
+                )
             yield  # the model is the other server's; each call opens its own connection
             return
         from coda_voice_plugin.kyutai.moshi import MoshiEngine
