@@ -109,9 +109,10 @@ $(VENV)/stamp-run: $(VENV)/stamp-python pyproject.toml constraints.txt
 
 # Torch before moshi, and moshi without its dependencies: its pins ask for a build of torch
 # with several GB of CUDA. It comes last, or pip would complain of them with each package.
+# bitsandbytes computes its int8, on a CPU as well.
 $(VENV)/stamp-test: $(VENV)/stamp-run
 	@echo "installing what the tests need into $(VENV) (a few minutes)"
 	$(PIP) torch
 	$(PIP) --editable '.[cpu,kyutai,mic,dev]' einops huggingface-hub safetensors sentencepiece tqdm
-	$(PIP) --no-deps moshi
+	$(PIP) --no-deps moshi bitsandbytes
 	touch $@

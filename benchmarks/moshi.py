@@ -105,9 +105,9 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         f"{report['device']}; {where['cpu']}, {where['cores']} cores, Python {where['python']}, "
         f"torch {report['torch']}. Milliseconds per tick of 80 ms. *Bare*: upstream's own loop, "
-        "back to back. *Flat out*: our engine, every slot talked to, back to back. *Paced*: the same in "
-        "real time. *Outside*: what a tick takes beyond the model's step, on the event loop and "
-        "between threads.",
+        "back to back. *Flat out*: our engine, every slot talked to, back to back. *Paced*: the "
+        "same in real time. *Outside*: what a tick takes beyond the model's step, on the event "
+        "loop and between threads.",
     ]
     for found in report["formats"]:
         lines += ["", f"## {found['model']}", ""]

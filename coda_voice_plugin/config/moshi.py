@@ -105,4 +105,5 @@ class KyutaiSettings(Settings):
     api_key: str = "public_token"
     """Sent to Kyutai's Rust server, which lets in those it knows."""
     reconnect_ms: Milliseconds = 2_000
-    """How long a connection that was lost is tried again before the call hears of it."""
+    """How long a connection that was lost is tried again before the call hears of it; holds for
+    ``moshi.url`` as well."""

@@ -165,11 +165,11 @@ def _read(model_path: str, models: ModelsSettings, engine: str) -> _Written:
 
     folder = Path(model_path).expanduser()
     names = ("config.json", loaders.MOSHI_NAME)
-    if weights.is_folder(model_path) and folder.is_dir():
-        if not any((folder / name).is_file() for name in names):
-            raise WrongModelError(
-                engine, f"{folder} holds no Kyutai checkpoint: it has no {' and no '.join(names)}."
-            )
+    here = weights.is_folder(model_path) and folder.is_dir()
+    if here and not any((folder / name).is_file() for name in names):
+        raise WrongModelError(
+            engine, f"{folder} holds no Kyutai checkpoint: it has no {' and no '.join(names)}."
+        )
     files = weights.checkpoint(model_path, models)
     return _Written(files, {} if files.config is None else json.loads(files.config.read_text()))
 

@@ -16,6 +16,7 @@ from ..errors import AudioError, BusyError, EngineError
 from .batch import MoshiBatch
 from .checkpoint import Loaded, device_of, load
 from .frames import FRAME_S, RATE, Begin, Fresh, MoshiInput, MoshiOutput, Sampling, Snapshot
+from .line import open_with
 from .memory import Footprint, footprint, slots_that_fit
 from .monologue import Monologue
 from .persona import LONGEST_VOICE_S, Persona, Prompter, SnapshotCache, check, level, prompt
@@ -202,11 +203,3 @@ class MoshiEngine:
 def persona_of(settings: MoshiSettings) -> Persona:
     """Who Moshi is with these settings."""
     return Persona(settings.role_prompt, settings.voice_prompt)
-
-
-def open_with(slot: MoshiSlot, opening: str) -> None:
-    """Have the call begin as ``moshi.opening`` says."""
-    if opening == "listen":
-        slot.hush()
-    elif opening != "free":
-        slot.say(opening)

@@ -23,9 +23,7 @@ def speech(seed: int, frames: int) -> list[np.ndarray]:
     return [(level * rng.standard_normal(FRAME)).astype(np.float32) for _ in range(frames)]
 
 
-def solo(
-    folder: Path, frames: list[np.ndarray], *, device: str = "cpu", **options: Any
-) -> Heard:
+def solo(folder: Path, frames: list[np.ndarray], *, device: str = "cpu", **options: Any) -> Heard:
     """Text token and sound of each output frame, greedy, for one caller."""
     loaded = load_folder(folder, device)
     gen = LMGen(loaded.lm, use_sampling=False, support_out_of_sync=True, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -117,9 +118,7 @@ def test_every_caller_is_served_once_in_each_tick() -> None:
             await asyncio.sleep(10 * FRAME_S - 0.001)
             assert [len(each.taken) for each in callers] == [10, 10, 10]
             times = [at for at, _ in callers[0].taken]
-            gaps = {
-                round(after - before, 6) for before, after in zip(times, times[1:], strict=False)
-            }
+            gaps = {round(after - before, 6) for before, after in pairwise(times)}
             assert gaps == {FRAME_S}
         assert model.states == 0
 
