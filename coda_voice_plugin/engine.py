@@ -74,6 +74,12 @@ class Recognition(ABC):
         said. Raises EngineError.
         """
 
+    @property
+    def turn_probability(self) -> float | None:
+        """The recogniser's own judgement that the speaker has finished, as of the sound heard
+        so far: from 0.5 it sounds so, from 0.9 surely. None leaves it to Smart Turn."""
+        return None
+
     def close(self) -> None:  # noqa: B027 - most hold nothing
         """Free what this utterance holds; nothing is called afterwards."""
 

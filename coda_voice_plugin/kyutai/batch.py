@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 
-from ..errors import EngineError
 from .checkpoint import Loaded
 from .controls import Controls
-from .frames import FRAME, MoshiInput, MoshiOutput, Sampling, Snapshot
-from .state import put, take
+from .frames import FRAME, Fresh, MoshiInput, MoshiOutput, Sampling, Snapshot
+from .streams import Streams
 
 WARM_UP = 4
 """Steps before the first call: moshi captures its CUDA graphs in the second."""
@@ -29,13 +26,11 @@ class MoshiBatch:
         self.loaded = loaded
         self.slots = slots
         self.sampling = sampling or Sampling()
+        self._streams = Streams(loaded, slots, "moshi")
         self._mimi = loaded.mimi
         self._lm = loaded.lm
-        self._cuda = loaded.device.startswith("cuda")
-        self._gen: Any = None
         self._controls: Controls
-        self._steps = [0] * slots
-        pinned = self._cuda
+        pinned = self._streams.cuda
         self._sound_in = torch.zeros(slots, 1, FRAME, pin_memory=pinned)
         self._sound_out = torch.zeros(slots, FRAME, pin_memory=pinned)
         self._tokens_out = torch.zeros(3, slots, dtype=torch.long, pin_memory=pinned)
@@ -44,32 +39,36 @@ class MoshiBatch:
         """Allocate the state of all slots, and step it warm. On the model's thread."""
         if self.sampling.seed is not None:
             torch.manual_seed(self.sampling.seed)
-        self._begin()
+        with self._streams.fitting():  # the graphs take memory of their own
+            self._begin()
 
     def close(self) -> None:
         """Free the state."""
-        self._end()
+        self._streams.stop()
 
     def restart(self) -> None:
         """Begin anew after a step that failed anywhere: no slot keeps its state."""
-        self._end()
+        self._streams.stop()
         self._begin()
 
     def step(self, work: Mapping[int, MoshiInput]) -> dict[int, MoshiOutput]:
         """One step of 80 ms for the slots in ``work``. Raises whatever the model raises."""
-        with self._quietly():
-            self._enter(work)
-            live = self._mask(work)
+        streams = self._streams
+        with streams.quietly():
+            streams.begin(
+                {slot: each.begin for slot, each in work.items() if each.begin is not None}
+            )
+            live = streams.mask(work)
             self._mimi.set_exec_mask(live)
-            self._gen.set_exec_mask(live)
+            streams.gen.set_exec_mask(live)
             codes = self._encode(work)
             self._controls.set(work)
-            out = self._gen.step(codes)
+            out = streams.gen.step(codes)
             return self._leave(work, live, out)
 
     def encode_alone(self, sound: torch.Tensor) -> list[tuple[int, ...]]:
         """Mimi's codes of a recording ``[n]``, frame by frame, without touching any slot."""
-        with self._quietly():
+        with self._streams.quietly():
             frames = sound[: len(sound) // FRAME * FRAME].view(1, 1, -1).to(self.loaded.device)
             kept = self._mimi.get_streaming_state()
             self._mimi.set_streaming_state(dict.fromkeys(kept))
@@ -81,29 +80,9 @@ class MoshiBatch:
 
     def snapshot(self, slot: int) -> Snapshot:
         """Copy the state of ``slot``; it goes on unchanged."""
-        with torch.no_grad():
-            return Snapshot(take(self._parts, slot), self.loaded.name, self._steps[slot])
+        return self._streams.snapshot(slot)
 
     # One step, in order.
-
-    def _enter(self, work: Mapping[int, MoshiInput]) -> None:
-        """Let new occupants begin. A reset also unmasks its slots, so it comes before the masks."""
-        begins = {slot: each.begin for slot, each in work.items() if each.begin is not None}
-        if not begins:
-            return
-        for begin in begins.values():
-            if isinstance(begin, Snapshot) and begin.model != self.loaded.name:
-                raise EngineError(
-                    "moshi", f"a state of {begin.model!r} does not fit {self.loaded.name!r}."
-                )
-        new = self._mask(begins)
-        self._mimi.reset_streaming(new)
-        self._gen.reset_streaming(new)
-        for slot, begin in begins.items():
-            self._steps[slot] = 0
-            if isinstance(begin, Snapshot):
-                put(self._parts, slot, begin.tensors)
-                self._steps[slot] = begin.steps
 
     def _encode(self, work: Mapping[int, MoshiInput]) -> torch.Tensor:
         for slot, each in work.items():
@@ -130,13 +109,13 @@ class MoshiBatch:
         self._tokens_out[1].copy_(self._controls.tokens, non_blocking=True)
         self._tokens_out[2].copy_(text, non_blocking=True)
         self._sound_out.copy_(sound[:, 0], non_blocking=True)
-        if self._cuda:
+        if self._streams.cuda:
             torch.cuda.current_stream().synchronize()
         sounds = self._sound_out.numpy()
         results = {}
         sampled, tokens, texts = self._tokens_out.tolist()
         for slot in work:
-            self._steps[slot] += 1
+            self._streams.steps[slot] += 1
             is_ready = texts[slot] >= 0
             results[slot] = MoshiOutput(
                 sampled=sampled[slot],
@@ -145,18 +124,6 @@ class MoshiBatch:
                 sound=sounds[slot].copy() if is_ready else None,
             )
         return results
-
-    # The model's state.
-
-    @property
-    def _parts(self) -> dict[str, Any]:
-        # LMGen's own listing leaves its language model out
-        return {"gen": self._gen, "lm": self._gen.lm_model, "mimi": self._mimi}
-
-    def _mask(self, slots: Mapping[int, Any]) -> torch.Tensor:
-        mask = torch.zeros(self.slots, dtype=torch.bool)
-        mask[list(slots)] = True
-        return mask.to(self.loaded.device)
 
     def _begin(self) -> None:
         from moshi.models.lm import LMGen
@@ -170,42 +137,23 @@ class MoshiBatch:
             codes=lm.dep_q,
             temperature=chosen.text_temperature,
         )
-        with self._quietly():
-            self._gen = LMGen(
-                lm,
-                use_sampling=not chosen.greedy,
-                temp=chosen.temperature,
-                temp_text=chosen.text_temperature,
-                top_k=chosen.top_k,
-                top_k_text=chosen.text_top_k,
-                on_text_logits_hook=self._controls.on_text_logits,
-                on_text_hook=self._controls.on_text,
-                on_audio_hook=self._controls.on_audio,
-                # else one caller's join would be a hole of 80 ms for all the others
-                support_out_of_sync=True,
-            )
-            self._mimi.streaming_forever(self.slots)
-            self._gen.streaming_forever(self.slots)
-            silence = {slot: MoshiInput(codes=None) for slot in range(self.slots)}
-            for _ in range(WARM_UP if self._cuda else 1):
-                self.step(silence)
-            self._mimi.reset_streaming()
-            self._gen.reset_streaming()
-
-    def _end(self) -> None:
-        """Leave streaming, from whatever state a failure left it in."""
-        for module in (self._gen, self._lm, self._mimi):
-            if module is not None:
-                module._stop_streaming()
-        depth = self._lm.depformer
-        if depth is not None:
-            depth._stop_streaming()
-        self._gen = None
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Without gradients; on a CPU without torch.compile, which takes 13 s to begin with."""
-        from moshi.utils.compile import no_compile
-
-        with torch.no_grad(), nullcontext() if self._cuda else no_compile():
-            yield
+        gen = LMGen(
+            lm,
+            use_sampling=not chosen.greedy,
+            temp=chosen.temperature,
+            temp_text=chosen.text_temperature,
+            top_k=chosen.top_k,
+            top_k_text=chosen.text_top_k,
+            on_text_logits_hook=self._controls.on_text_logits,
+            on_text_hook=self._controls.on_text,
+            on_audio_hook=self._controls.on_audio,
+            # else one caller's join would be a hole of 80 ms for all the others
+            support_out_of_sync=True,
+        )
+        with self._streams.quietly():
+            self._streams.start(gen)
+        everybody = range(self.slots)
+        for _ in range(WARM_UP if self._streams.cuda else 1):
+            self.step({slot: MoshiInput() for slot in everybody})
+        with self._streams.quietly():
+            self._streams.begin({slot: Fresh() for slot in everybody})

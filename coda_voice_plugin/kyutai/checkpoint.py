@@ -73,15 +73,6 @@ class _Written:
         return any(_PERSONAPLEX in each.lower() for each in named)
 
 
-def folder_of(model_path: str, models: ModelsSettings) -> Path:
-    """Where the files of a folder or a hub repository lie; raises WeightsError."""
-    return weights.find(model_path, models)
-
-
-def is_local(model_path: str) -> bool:
-    return weights.is_folder(model_path)
-
-
 def device_of(wanted: Device, engine: str = "moshi") -> str:
     """ "cuda" or "cpu"; raises NoDeviceError where a GPU is asked for and there is none."""
     require_packages(engine)

@@ -33,6 +33,18 @@ class Spoken:
     """Whether its text stream is in a word, or was within the last half second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the words that a line was given (of the latest 2,000 of each kind)."""
+
+    said: tuple[Word, ...] = ()
+    """Said to their end: their sound has been :class:`Spoken`. Places in samples of the line."""
+    cut: tuple[str, ...] = ()
+    """Dropped by a :meth:`Line.hush`; the first of each hush may have been begun."""
+    waiting: tuple[str, ...] = ()
+    """Neither yet; the first may have been begun."""
+
+
 class Line(ABC):
     """One conversation with Moshi. Made by ``open``; everything but ``spoken`` returns at once."""
 
@@ -57,6 +69,10 @@ class Line(ABC):
         Raises EngineError where the line cannot.
         """
 
+    def report(self) -> Report:
+        """What has become of the given words by now; empty where none can be given."""
+        return Report()
+
     @abstractmethod
     def hush(self) -> None:
         """Forget the words that were given and not said yet, and be silent until the user
@@ -69,3 +85,11 @@ class Line(ABC):
     @abstractmethod
     def close(self) -> None:
         """Hang up. ``spoken`` ends."""
+
+
+def open_with(line: Line, opening: str) -> None:
+    """Have the call begin as ``moshi.opening`` says; raises EngineError where it cannot."""
+    if opening == "listen":
+        line.hush()
+    elif opening != "free":
+        line.say(opening)

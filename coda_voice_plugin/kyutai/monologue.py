@@ -28,7 +28,7 @@ class Monologue:
         self._pieces = bytearray()
         self._start = 0
         self._frame = 0
-        self._last = -LINGERS - 1
+        self._last = -LINGERS - 2
 
     @property
     def talking(self) -> bool:

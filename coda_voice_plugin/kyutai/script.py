@@ -31,7 +31,7 @@ CLAUSE_PADS = {",": 3, ";": 3, ":": 3, ".": 5, "!": 5, "?": 5, "—": 3}
 PATIENCE = 25
 """Pads after which a soft word is forced: two seconds, or it might never be said."""
 IN_WORD = 4
-"""Steps that a held model gets to finish a word of its own."""
+"""Steps that the model gets to finish a word of its own when it is held or given words."""
 MOST_WORDS = 2_000
 """Words that may wait: some ten minutes of speech."""
 _REST = TextRule(on_word=PAD)
@@ -51,7 +51,10 @@ class Given:
 
 
 class Script:
-    """One slot's rules: :meth:`rule` before each step, :meth:`took` after it."""
+    """One slot's rules: :meth:`rule` before each step, :meth:`took` after it.
+
+    Words may be given and dropped at any time, also while a step is under way.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -59,20 +62,28 @@ class Script:
         self._current: Given | None = None
         self._pieces: deque[int] = deque()
         self._step = 0
+        self._under_way = False
         self._pads = MOST_PADS
         self._least = LEAST_PADS
         self._since_word = IN_WORD
         self._hushed = False
         self._held = False
         self.said: deque[Given] = deque(maxlen=MOST_WORDS)
-        """Given words that were said to their end, the latest last."""
+        """Given words that were written to their end, the latest last. Who knows where they
+        sound takes them out."""
         self.cut: deque[Given] = deque(maxlen=MOST_WORDS)
-        """Given words that a :meth:`hush` dropped; the first may have been begun."""
+        """Given words that a :meth:`hush` dropped; one with a ``first`` step had been begun."""
 
     @property
-    def remaining(self) -> int:
-        """Given words that have not been said to their end."""
-        return len(self._waiting) + (self._current is not None)
+    def step(self) -> int:
+        """Which step is next, or under way."""
+        return self._step
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Given words that have not been written to their end."""
+        begun = (self._current,) if self._current is not None else ()
+        return tuple(word.text for word in (*begun, *self._waiting))
 
     @property
     def hushed(self) -> bool:
@@ -82,10 +93,14 @@ class Script:
         """Have these words said after those given before; ends a :meth:`hush`.
 
         Characters that the tokenizer does not know are left out, and so is a word of
-        nothing else. Raises EngineError when more than :data:`MOST_WORDS` would wait.
+        nothing else; where no word is left, nothing changes. Raises EngineError when more
+        than :data:`MOST_WORDS` would wait.
         """
-        words = [Given(word, self._encode(word), manner) for word in text.split()]
+        readable = text.encode(errors="ignore").decode()  # a stray surrogate is no character
+        words = [Given(word, self._encode(word), manner) for word in readable.split()]
         words = [word for word in words if word.tokens]
+        if not words:
+            return
         if len(self._waiting) + len(words) > MOST_WORDS:
             raise EngineError(
                 "moshi",
@@ -97,12 +112,14 @@ class Script:
 
     def hush(self) -> None:
         """Drop what was given, now, in the middle of a word if need be, and be silent."""
-        if self._current is not None:
+        # the step that is under way cannot be taken back: it may make a word whole
+        completes = self._under_way and len(self._pieces) == 1
+        if self._current is not None and not completes:
             self.cut.append(self._current)
+            self._pieces.clear()
+            self._current = None
         self.cut.extend(self._waiting)
         self._waiting.clear()
-        self._pieces.clear()
-        self._current = None
         self._hushed = True
 
     def free(self) -> None:
@@ -115,6 +132,7 @@ class Script:
 
     def rule(self) -> TextRule:
         """For the coming step."""
+        self._under_way = True
         if self._hushed:
             return _REST
         if self._pieces:
@@ -125,19 +143,20 @@ class Script:
             return _REST
         return OWN
 
-    def took(self, sampled: int, token: int) -> None:
-        """``token`` was written in this step, where the model chose ``sampled``."""
-        self._follow(token)
-        padded = token in (PAD, EPAD)
+    def took(self, token: int) -> None:
+        """``token`` was written in this step."""
+        self._under_way = False
         self._pads = self._pads + 1 if token == PAD else 0
-        if padded:
-            # held, it has come to the end of its word
-            self._since_word = IN_WORD if token == PAD else self._since_word + 1
+        if self._follow(token) or token in (PAD, EPAD):
+            self._since_word = IN_WORD
         else:
             self._since_word = 0 if self._since_word >= IN_WORD else self._since_word + 1
+            self._least = LEAST_PADS  # its own words stand between the given ones
         self._step += 1
 
     def _begin(self, word: Given) -> TextRule:
+        if self._since_word < IN_WORD:
+            return OWN  # it is in a word of its own
         if self._pads < self._least:
             return _REST
         if word.manner == "soft" and self._pads < PATIENCE:
@@ -146,16 +165,18 @@ class Script:
             return TextRule(on_word=EPAD)
         return TextRule(on_pad=EPAD, on_word=EPAD)
 
-    def _follow(self, token: int) -> None:
+    def _follow(self, token: int) -> bool:
+        """Take note of what was given; return whether ``token`` belongs to it."""
         if self._pieces:
             self._piece()
-        elif self._waiting and not self._hushed:
-            word = self._waiting[0]
-            if token == EPAD or token == word.tokens[0]:
-                self._current = self._waiting.popleft()
-                self._pieces.extend(word.tokens)
-                if token != EPAD:  # a soft word that began without announcing itself
-                    self._piece()
+            return True
+        if not self._waiting or token not in (EPAD, self._waiting[0].tokens[0]):
+            return False
+        self._current = self._waiting.popleft()
+        self._pieces.extend(self._current.tokens)
+        if token != EPAD:  # a soft word that began without announcing itself
+            self._piece()
+        return True
 
     def _piece(self) -> None:
         word = self._current
@@ -174,4 +195,5 @@ class Script:
         if EPAD in tokens:
             known = "".join(each for each in word if EPAD not in self._tokenizer.encode(each))
             tokens = self._tokenizer.encode(known) if known else []
+        # signs that are known apart may be unknown where the tokenizer joins them
         return tuple(token for token in tokens if token not in SPECIAL)

@@ -6,22 +6,19 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
-import numpy as np
-
 from ..errors import EngineError, VoiceError
 from ..events import Word
 from .arrivals import Arrivals
 from .frames import FRAME, FRAME_S, Begin, Floats, MoshiInput, MoshiOutput
-from .line import Line, Manner, Spoken
+from .hushed import Hush, is_loud
+from .line import Line, Manner, Report, Spoken
 from .monologue import Monologue
-from .script import Script
+from .script import MOST_WORDS, PAD, Script
 
 READER_S = 10.0
 """Speech that may wait for its reader; then the call ends: nobody takes it."""
-LOUD = 0.01
-"""Root mean square from which a frame of the user counts as sound."""
-HEARD = 5
-"""Loud frames of the user after which a hushed model is let loose again: 400 ms."""
+DELAY = 1
+"""Steps from a text token of Moshi to the frame that it belongs to: the codebooks lag by one."""
 SILENCE = 25
 """Quiet frames, of both sides, that make a good moment to begin anew: two seconds."""
 
@@ -31,7 +28,8 @@ class MoshiSlot(Line):
 
     ``begin`` is how the slot begins, ``leave`` frees it. With ``renew_s`` the slot begins
     anew, as ``begin`` says, in the first silence after so many seconds: the model was
-    trained on some minutes of conversation.
+    trained on some minutes of conversation. It then waits for the user, who would wonder
+    at a second greeting.
     """
 
     can_say = True
@@ -59,8 +57,9 @@ class MoshiSlot(Line):
         self._renew = round(renew_s / FRAME_S) if renew_s else None
         self._steps = 0  # since the slot began, or began anew
         self._samples = 0
+        self._said: deque[Word] = deque(maxlen=MOST_WORDS)
         self._quiet = 0
-        self._heard: int | None = None  # loud frames since hushed
+        self._hush = Hush()
         self._out: deque[Spoken] = deque()
         self._more = asyncio.Event()
         self._error: VoiceError | None = None
@@ -89,11 +88,18 @@ class MoshiSlot(Line):
         return len(self._out)
 
     def say(self, text: str, manner: Manner = "forced") -> None:
-        self._heard = None
         self.script.say(text, manner)
+        if not self.script.hushed:
+            self._hush.end()
+
+    def report(self) -> Report:
+        script = self.script
+        soon = tuple(word.text for word in script.said)  # written, and not heard yet
+        cut = tuple(word.text for word in script.cut)
+        return Report(tuple(self._said), cut, soon + script.waiting)
 
     def hush(self) -> None:
-        self._heard = 0
+        self._hush.begin()
         self.script.hush()
 
     def hold(self, held: bool) -> None:
@@ -119,36 +125,48 @@ class MoshiSlot(Line):
         return MoshiInput(sound, begin=begin, text=self.script.rule())
 
     def give(self, out: MoshiOutput) -> None:
+        sounds = self.script.step - DELAY
         self._steps += 1
-        self.script.took(out.sampled, out.token)
+        self.script.took(out.token)
+        if out.token != PAD:
+            self._quiet = 0
         if out.sound is None or out.text is None:
             return
-        words = self._words(out.text)
-        talking = self._monologue.talking
-        if talking:
-            self._quiet = 0
         if len(self._out) * FRAME_S >= READER_S:
             raise EngineError("moshi", f"its speech was not taken for {READER_S:g} seconds.")
+        words = self._monologue.push(out.text)
+        talking = self._monologue.talking
+        if talking or is_loud(out.sound):
+            self._quiet = 0
         self._out.append(Spoken(self._samples, out.sound, words, talking))
         self._samples += FRAME
+        self._note(sounds)
         self._more.set()
         if self._renew is not None and self._steps >= self._renew and self._quiet >= SILENCE:
-            self._begin, self._steps, self._quiet = self._start, 0, 0
-            self.renewed += 1
+            self._begin_anew()
 
     def fail(self, error: VoiceError) -> None:
         self._error = error
         self._more.set()
 
-    def _words(self, token: int) -> tuple[Word, ...]:
-        return tuple(self._monologue.push(token))
+    def _note(self, step: int) -> None:
+        """The frame of ``step`` is the latest: note where the given word ended that it ends."""
+        said = self.script.said
+        while said and said[0].last is not None and said[0].last <= step:
+            word = said.popleft()
+            self._said.append(
+                Word(word.text, self._samples - len(word.tokens) * FRAME, self._samples)
+            )
+
+    def _begin_anew(self) -> None:
+        self._begin, self._steps, self._quiet = self._start, 0, 0
+        self.renewed += 1
+        if not self.script.waiting:
+            self.hush()
 
     def _listen(self, sound: Floats) -> None:
         """Follow the user's level: who was hushed may speak again when the user has."""
-        loud = float(np.sqrt(np.mean(np.square(sound)))) >= LOUD
+        loud = is_loud(sound)
         self._quiet = 0 if loud else self._quiet + 1
-        if self._heard is not None and loud:
-            self._heard += 1
-            if self._heard >= HEARD:
-                self._heard = None
-                self.script.free()
+        if self._hush.hear(loud=loud):
+            self.script.free()

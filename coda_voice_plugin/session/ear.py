@@ -176,6 +176,10 @@ class Ear:
 
     def _grow(self, hearing: Hearing, samples: Floats) -> None:
         hearing.accept(samples)
+        judged = hearing.paused_at is not None and hearing.judged == hearing.epoch
+        if judged and (own := self._own_judgement(hearing)) is not None:
+            # a recogniser that judges pauses grows surer while this one lasts
+            self._wait_as_long_as(hearing, own)
         if hearing.unpublished < self._settings.partial_ms * MIC_RATE // 1000:
             return
         # a caption begun as the user falls silent would keep the final words waiting
@@ -280,13 +284,23 @@ class Ear:
             assert hearing.paused_at is not None
             self.tell(Transcript(self._whole(found)))
             self.tell(Pause(self._whole(found), hearing.paused_at))
-        hint = sentence_hint(found) if self._settings.text_hint else "unsure"
-        self.take(self._processor.set_patience(patience(self._settings, hint, melody.result())))
+        own = self._own_judgement(hearing)
+        self._wait_as_long_as(hearing, melody.result() if own is None else own)
+
+    def _wait_as_long_as(self, hearing: Hearing, probability: float | None) -> None:
+        """Let the words and ``probability`` say how long this pause may be."""
+        hint = sentence_hint(hearing.text) if self._settings.text_hint else "unsure"
+        self.take(self._processor.set_patience(patience(self._settings, hint, probability)))
 
     async def _melody(self, hearing: Hearing) -> float | None:
-        if hearing.ended is not None:
+        """What Smart Turn thinks, if nobody knows better."""
+        if hearing.ended is not None or self._own_judgement(hearing) is not None:
             return None
         return await self._turn_probability(hearing.tail)
+
+    def _own_judgement(self, hearing: Hearing) -> float | None:
+        """What the recogniser itself thinks; in place of Smart Turn, which does not hear words."""
+        return hearing.recognition.turn_probability if self._settings.acoustic_hint else None
 
     def _finish(self, hearing: Hearing, ended: Ended) -> None:
         self._forget(hearing)

@@ -6,6 +6,7 @@ and every tensor has its place. What they say means nothing.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from pathlib import Path
@@ -23,6 +24,9 @@ yes no maybe of course sure okay right what when where why who
 """
 """What the tokenizer is trained on."""
 VOCABULARY = 256
+SPEAKER_DIM = 16
+SPEAKER_FRAMES = 5
+"""Size of a tiny voice; the real ones are 512 by 125 (ten seconds)."""
 
 
 def tiny_moshi(
@@ -40,22 +44,7 @@ def tiny_moshi(
     ``card`` is the number of codes of a codebook (2,048 in the real one), ``context``
     counts steps of 80 ms. ``overrides`` go into the model's configuration.
     """
-    from moshi.models import loaders
-
-    config = dict(loaders._lm_kwargs)
-    config.update(
-        dim=dim,
-        text_card=VOCABULARY,
-        card=card,
-        num_heads=4,
-        num_layers=layers,
-        hidden_scale=2.0,
-        context=context,
-        depformer_dim=32,
-        depformer_dim_feedforward=64,
-        depformer_num_heads=2,
-        depformer_num_layers=2,
-    )
+    config = _small(card=card, dim=dim, num_layers=layers, context=context)
     config.update(overrides)
     names = {
         "model_type": "moshi",
@@ -65,10 +54,130 @@ def tiny_moshi(
     return write_checkpoint(folder, config, names, card=card, seed=seed)
 
 
-def write_checkpoint(
-    folder: Path, config: dict[str, Any], names: dict[str, Any], *, card: int, seed: int
+def tiny_stt(
+    folder: Path,
+    *,
+    heads: int = 4,
+    delay_s: float = 0.5,
+    prefix_s: float = 0.0,
+    context: int = 750,
+    seed: int = 0,
+    **overrides: Any,
 ) -> Path:
-    """Write tokenizer, codec, model and config.json, with random weights."""
+    """Write a recogniser with ``heads`` heads that judge pauses into ``folder``; return it.
+
+    ``delay_s`` and ``prefix_s`` are those of ``stt-1b-en_fr``; ``stt-2.6b-en`` has 2.5, 1.0 and
+    no heads.
+    """
+    config = _small(n_q=8, dep_q=0, delays=[0] * 9, context=context)
+    config.update(
+        depformer_weights_per_step=False,
+        depformer_multi_linear=False,
+        extra_heads_num_heads=heads,
+        extra_heads_dim=6,
+    )
+    config.update(overrides)
+    names = {
+        "model_type": "stt",
+        "lm_gen_config": {"temp": 0.0, "temp_text": 0.0, "top_k": 250, "top_k_text": 50},
+        "stt_config": {"audio_delay_seconds": delay_s, "audio_silence_prefix_seconds": prefix_s},
+        "model_id": {"sig": "tiny", "epoch": 0},
+    }
+    return write_checkpoint(folder, config, names, card=64, seed=seed, pauses=3.0)
+
+
+def tiny_tts(
+    folder: Path,
+    *,
+    lookahead: int = 2,
+    delay_s: float = 1.28,
+    context: int = 500,
+    seed: int = 10,
+    **overrides: Any,
+) -> Path:
+    """Write a voice that reads ``lookahead`` words ahead into ``folder``; return it.
+
+    Like ``tts-1.6b-en_fr`` it is told who speaks (:func:`tiny_voice`) by cross-attention, and
+    how closely to follow that by a condition (CFG distillation).
+    """
+    noop = {"n_bins": 15, "dim": 8, "tokenizer": "noop"}
+    strengths = [format(half / 2, ".1f") for half in range(2, 9)]
+    config = _small(n_q=4, dep_q=4, delays=[0, 0, 2, 2, 2], context=context)
+    config.update(
+        depformer_num_layers=1,
+        cross_attention=True,
+        demux_second_stream=lookahead > 0,
+        conditioners={
+            "speaker_wavs": {"type": "tensor", "tensor": {"dim": SPEAKER_DIM}},
+            "cfg": {"type": "lut", "lut": {**noop, "possible_values": strengths}},
+            "control": {"type": "lut", "lut": {**noop, "possible_values": ["ok"]}},
+        },
+        fuser={
+            "cross": ["speaker_wavs"],
+            "sum": ["control", "cfg"],
+            "cross_attention_pos_emb": True,
+            "cross_attention_pos_emb_scale": 0.1,
+        },
+    )
+    config.update(overrides)
+    names = {
+        "model_type": "tts",
+        "lm_gen_config": {"temp": 0.6, "temp_text": 0.6, "top_k": 250, "top_k_text": 25},
+        "tts_config": {"audio_delay": delay_s, "second_stream_ahead": lookahead},
+        "model_id": {"sig": "tiny", "epoch": 0},
+    }
+    return write_checkpoint(folder, config, names, card=64, seed=seed, pauses=3.0, conditions=0.05)
+
+
+def tiny_voice(folder: Path, name: str, *, seed: int = 0) -> Path:
+    """Write a speaker's file for :func:`tiny_tts`, as in ``kyutai/tts-voices``; return it."""
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    speaker = torch.randn(1, SPEAKER_DIM, SPEAKER_FRAMES, generator=generator)
+    path = folder / f"{name}.tiny@0.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"speaker_wavs": speaker}, path)
+    return path
+
+
+def _small(**sizes: Any) -> dict[str, Any]:
+    """A model of two layers; ``sizes`` are its streams and what it remembers."""
+    from moshi.models import loaders
+
+    config = dict(loaders._lm_kwargs)
+    config.update(
+        dim=64,
+        text_card=VOCABULARY,
+        card=64,
+        num_heads=4,
+        num_layers=2,
+        hidden_scale=2.0,
+        depformer_dim=32,
+        depformer_dim_feedforward=64,
+        depformer_num_heads=2,
+        depformer_num_layers=1,
+    )
+    config.update(sizes)
+    return config
+
+
+def write_checkpoint(
+    folder: Path,
+    config: dict[str, Any],
+    names: dict[str, Any],
+    *,
+    card: int,
+    seed: int,
+    pauses: float = 1.0,
+    conditions: float = 1.0,
+) -> Path:
+    """Write tokenizer, codec, model and config.json, with random weights.
+
+    ``pauses`` enlarges the weights of the two tokens between words, which would hardly ever be
+    chosen, ``conditions`` those of what the model is told, which would drown everything else.
+    """
     import torch
     from moshi.models import loaders
     from safetensors.torch import save_file
@@ -80,8 +189,14 @@ def write_checkpoint(
         codec = _codec_config(card)
         (folder / "mimi.json").write_text(json.dumps(codec, indent=1))
         save_file(_codec_weights(codec, card), folder / "mimi.safetensors")
-        model = loaders.get_moshi_lm(None, dict(config), device="cpu", dtype=torch.float32)
+        # the loader writes its device into the configuration of the conditioners
+        settings = copy.deepcopy(config)
+        model = loaders.get_moshi_lm(None, settings, device="cpu", dtype=torch.float32)
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        weights["text_linear.weight"][[0, 3]] *= pauses
+        for name, value in weights.items():
+            if name.endswith(("output_proj.weight", "learnt_padding")):
+                value.mul_(conditions)
         save_file(weights, folder / "model.safetensors")
     where = f"file://{folder.resolve()}"
     files = {
@@ -123,7 +238,7 @@ def _codec_config(card: int, dim: int = 32) -> dict[str, Any]:
         **loaders._transformer_kwargs,
         "d_model": dim,
         "num_heads": 2,
-        "num_layers": 2,
+        "num_layers": 1,
         "dim_feedforward": 2 * dim,
         "input_dimension": dim,
         "output_dimensions": [dim],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +117,17 @@ def test_the_comparison_notices_when_two_callers_are_swapped(
 class Unmasked(MoshiBatch):
     """Everybody always takes part."""
 
-    def _mask(self, slots: Mapping[int, Any]) -> torch.Tensor:
-        return torch.ones(self.slots, dtype=torch.bool)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._streams.mask = lambda slots: torch.ones(self.slots, dtype=torch.bool)
 
 
 class NotReset(MoshiBatch):
     """New occupants go on from where the last one stopped."""
 
-    def _enter(self, work: Mapping[int, MoshiInput]) -> None:
-        return
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._streams.begin = lambda begins: None
 
 
 class OneMask(MoshiBatch):
@@ -268,7 +270,7 @@ def test_prompts_of_codes_reach_one_slot(tiny: Path) -> None:
             1: MoshiInput(codes=codes, audio=(5,) * 8, **begin),
         }
         batch.step(work)
-    cache = batch._gen._streaming_state.cache
+    cache = batch._streams.gen._streaming_state.cache
     assert set(cache[1, 1:9].flatten().tolist()) <= {5, -2}
     assert set(cache[0, 1:9].flatten().tolist()) - {5, -2}
     assert set(cache[1, 9:].flatten().tolist()) <= {*codes, -2}
@@ -323,7 +325,7 @@ def test_after_a_failure_in_any_stage_the_batch_can_begin_anew(
 
     caller = Caller(1, 50)
     run(batch, [{0: caller} for _ in range(5)])
-    state = batch._gen._streaming_state
+    state = batch._streams.gen._streaming_state
     owner, name = {
         "encode": (batch._mimi, "encode"),
         "decode": (batch._mimi, "decode"),

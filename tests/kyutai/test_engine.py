@@ -129,14 +129,17 @@ async def test_a_model_that_fails_in_one_tick_ends_the_calls_and_serves_the_next
     frames = speech(5, 30)
     async with engine.line(moshi) as line:
         before = await listen(line, frames, 10)
-    real, failures = engine._batch._gen.step, [RuntimeError("CUDA error: an illegal access")]
+    real, failures = (
+        engine._batch._streams.gen.step,
+        [RuntimeError("CUDA error: an illegal access")],
+    )
 
     def step(*given: Any) -> Any:
         if failures:
             raise failures.pop()
         return real(*given)
 
-    monkeypatch.setattr(engine._batch._gen, "step", step)
+    monkeypatch.setattr(engine._batch._streams.gen, "step", step)
     async with engine.line(moshi) as one, engine.line(moshi) as other:
         for line in (one, other):
             line.push(frames[0])

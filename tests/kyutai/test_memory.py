@@ -25,7 +25,7 @@ def remembered(folder: Path, slots: int) -> int:
     batch.open()
     caches = [
         value
-        for module in batch._parts.values()
+        for module in batch._streams.parts.values()
         for state in module.get_streaming_state().values()
         for value in vars(state).values()
         if isinstance(value, RingKVCache)

@@ -122,7 +122,7 @@ def test_the_model_lives_exactly_the_prompt(prompted: Path) -> None:
         given = MoshiInput(codes=step.codes, text=step.text, audio=step.audio, begin=begin)
         written.append(batch.step({1: given})[1].token)
     assert written == [step.text.on_pad for step in steps]
-    cache = batch._gen._streaming_state.cache[1]
+    cache = batch._streams.gen._streaming_state.cache[1]
     assert set(SILENCE) <= set(cache[1:9].flatten().tolist())
     assert set(TONE) <= set(cache[9:].flatten().tolist())
     batch.close()

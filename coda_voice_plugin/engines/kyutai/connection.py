@@ -28,6 +28,8 @@ from coda_voice_plugin.wire.kyutai import (
     stt_events,
 )
 
+from .tasks import task_group
+
 NAME = "kyutai"
 CONNECT_S = 3.0
 """How long a handshake may take."""
@@ -174,17 +176,11 @@ async def working(server: Server) -> AsyncIterator[tuple[aiohttp.ClientSession, 
     what :func:`connected` raises. An error of the block comes out as itself, not in a
     group; its tasks are the caller's to end.
     """
-    failure: Exception | None = None
     async with _http_session(server) as session:
         async with connected(session, server, stt_events()):
             pass
-        async with asyncio.TaskGroup() as tasks:
-            try:
-                yield session, tasks
-            except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
-                failure = error
-    if failure is not None:
-        raise failure
+        async with task_group() as tasks:
+            yield session, tasks
 
 
 @asynccontextmanager

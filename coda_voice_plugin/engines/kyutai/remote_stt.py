@@ -26,6 +26,7 @@ from coda_voice_plugin.wire.kyutai import (
 )
 
 from .connection import NAME, Connection, Patience, Server, connected, working
+from .pause import finished
 from .tape import Manner, Tape
 
 if TYPE_CHECKING:
@@ -74,8 +75,13 @@ class RemoteKyutaiSTT(SpeechToText):
     def listen(self) -> RemoteRecognition:
         if self._session is None or self._tasks is None:
             raise EngineError(self.name, "is not open.")
+        settings = self.config.kyutai
         recognition = RemoteRecognition(
-            self._session, self._server, Tape(self._manner), self.config.kyutai.reconnect_ms
+            self._session,
+            self._server,
+            Tape(self._manner),
+            settings.reconnect_ms,
+            settings.pause_threshold,
         )
         recognition.task = self._tasks.create_task(recognition.run())
         self._live.add(recognition)
@@ -87,7 +93,12 @@ class RemoteRecognition(Recognition):
     """One utterance and its connection, which is opened again when it is lost."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, server: Server, tape: Tape, reconnect_ms: int
+        self,
+        session: aiohttp.ClientSession,
+        server: Server,
+        tape: Tape,
+        reconnect_ms: int,
+        threshold: float,
     ) -> None:
         self.task: asyncio.Task[None] | None = None
         """Runs :meth:`run`."""
@@ -95,6 +106,7 @@ class RemoteRecognition(Recognition):
         self._server = server
         self._patience = Patience(reconnect_ms)
         self._tape = tape
+        self._threshold = threshold
         self._feed = Feed(self._tape)
         self._failure: EngineError | None = None
         self._news = asyncio.Event()
@@ -128,8 +140,7 @@ class RemoteRecognition(Recognition):
 
     @property
     def turn_probability(self) -> float | None:
-        """The recogniser's own judgement that the user has finished; None where it has none."""
-        return self._tape.probability
+        return finished(self._tape.probability, self._threshold)
 
     def close(self) -> None:
         if self.task is not None:

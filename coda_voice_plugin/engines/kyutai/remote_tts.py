@@ -25,6 +25,7 @@ from coda_voice_plugin.wire.kyutai import RATE, Audio, Eos, SpokenWord, Text, Tt
 
 from .connection import NAME, Connection, Patience, Server, connected, working
 from .pieces import Pieces
+from .words import once, speakable_words
 
 if TYPE_CHECKING:
     import aiohttp
@@ -76,7 +77,7 @@ class RemoteKyutaiTTS(TextToSpeech):
         Raises EngineTimeoutError, EngineDownError, EngineGarbledError, AnswerBrokenError when
         it breaks off, or EngineError for a full server and for what it reports.
         """
-        async with aclosing(self.synthesize_stream(_once(text), style)) as pieces:
+        async with aclosing(self.synthesize_stream(once(text), style)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -259,16 +260,3 @@ class Script:
         if await connection.send(Eos()):
             self.all_sent = True
             self._on_end()
-
-
-def speakable_words(text: str) -> list[str]:
-    """The words of ``text``: what has a letter or a digit.
-
-    One by one, the server cannot take ``<break time="9s"/>`` for a command.
-    """
-    clean = text.encode(errors="ignore").decode()
-    return [word for word in clean.split() if any(map(str.isalnum, word))]
-
-
-async def _once(text: str) -> AsyncIterator[str]:
-    yield text

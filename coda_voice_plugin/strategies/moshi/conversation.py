@@ -7,9 +7,18 @@ from collections import deque
 from contextlib import aclosing
 from dataclasses import replace
 
-from coda_voice_plugin import Call, EngineError, Reply, Resumed, SpeechStarted, Utterance, Word
+from coda_voice_plugin import (
+    MIC_RATE,
+    Call,
+    EngineError,
+    Reply,
+    Resumed,
+    SpeechStarted,
+    Utterance,
+    Word,
+)
 from coda_voice_plugin.audio import Resampler, to_floats, to_pcm
-from coda_voice_plugin.kyutai.frames import RATE
+from coda_voice_plugin.kyutai.frames import FRAME_S, RATE
 from coda_voice_plugin.kyutai.line import Line, Spoken
 
 from .gate import PauseGate
@@ -38,20 +47,33 @@ class Conversation:
         self._spurts = Spurts()
         self._unanswered: list[Utterance] = []
         self._reply: Reply | None = None
+        self._since = 0.0
+        """When that reply began, on the event loop's clock."""
+        self._given = 0
+        """Samples given to it."""
         self._pieces: deque[Piece] = deque()
         self._changed = asyncio.Event()
         self._ended = False
 
     async def run(self) -> None:
-        """Talk until the caller hangs up; raises EngineError when Moshi breaks."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="moshi listens")
-            tasks.create_task(self._hear(), name="moshi hears turns")
-            tasks.create_task(self._follow(), name="moshi speaks")
-            tasks.create_task(self._speak(), name="moshi is heard")
+        """Talk until the caller hangs up. When Moshi breaks its EngineError comes out, in the
+        group of these tasks."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(), name="moshi listens")
+                tasks.create_task(self._hear(), name="moshi hears turns")
+                tasks.create_task(self._follow(), name="moshi speaks")
+                tasks.create_task(self._speak(), name="moshi is heard")
+        except* EngineError:
+            await self._keep_unanswered()
+            raise
+        await self._keep_unanswered()
+
+    async def _keep_unanswered(self) -> None:
+        """Nobody answered, and nobody will: what was said is history all the same."""
         if (utterance := self._take_unanswered()) is not None:
             async with self._call.reply(utterance):
-                pass  # nobody answered: what was said is kept all the same
+                pass
 
     # In.
 
@@ -75,10 +97,15 @@ class Conversation:
             self._call.report(
                 EngineError("moshi", "hears and cannot read; speak to it, or use `hybrid`.")
             )
-        elif self._reply is not None and not self._reply.answered:
+        elif utterance.text and self._reply is not None and self._answers(self._reply, utterance):
             self._reply.answers(utterance)
         elif utterance.text:
             self._unanswered.append(utterance)
+
+    def _answers(self, reply: Reply, utterance: Utterance) -> bool:
+        """Whether ``reply`` is the first thing that Moshi says after the user began to say this."""
+        began = utterance.moment - (utterance.end - utterance.start) / MIC_RATE
+        return not reply.answered and began <= self._since
 
     def _take_unanswered(self) -> Utterance | None:
         """What the user said since the last answer, as one utterance."""
@@ -111,11 +138,11 @@ class Conversation:
         gate = self._gate
         if gate is None:
             return [piece]
-        gate.speaks(piece.speech)
+        holdback = self._holdback
+        # who is kept back cannot be talked over: only what is heard is speech to the gate
+        gate.speaks(piece.speech and (holdback is None or holdback.passing))
         self._hold(gate)
-        if self._holdback is None:
-            return [piece]
-        return self._holdback.push(piece, is_open=gate.open or self._reply is not None)
+        return [piece] if holdback is None else holdback.push(piece, is_open=gate.open)
 
     async def _next(self) -> Piece | None:
         """The next frame; None when there will be none. Cancelling loses nothing."""
@@ -128,46 +155,60 @@ class Conversation:
         return self._pieces.popleft()
 
     async def _speak(self) -> None:
-        while (piece := await self._next()) is not None:
-            if piece.speech:
-                await self._spurt(piece)
+        piece = await self._next()
+        while piece is not None:
+            if piece.speech and not piece.quiet:
+                piece = await self._spurt(piece)
+            else:
+                piece = await self._next()
 
-    async def _spurt(self, piece: Piece | None) -> None:
-        """Play one spurt as a reply: to its end, or to where the user stops it."""
+    async def _spurt(self, piece: Piece | None) -> Piece | None:
+        """Play one spurt as a reply: to its end, or to where the user stops it.
+
+        Return the first frame that is not its own.
+        """
         call = self._call
         resample = Resampler(RATE, call.output_rate)
+        self._given, self._since = 0, asyncio.get_running_loop().time()
         async with call.reply(self._take_unanswered()) as self._reply:
             reply = self._reply
             reply.on_cut = self._line.hush  # at once: the block ends after the client's report
             while piece is not None and piece.speech and not self._turns(piece):
-                if not (piece.quiet and len(self._pieces) >= BEHIND):
+                if not self._left_out(reply, piece):
                     await self._play(reply, piece.spoken, resample)
                 piece = await self._next()
             await reply.play(to_pcm(resample.finish()))
         self._reply = None
-        if reply.interrupted:
-            await self._skip()
+        return await self._skip() if reply.interrupted else piece
+
+    def _left_out(self, reply: Reply, piece: Piece) -> bool:
+        """Whether this is silence that the listener, who is behind, can do without."""
+        unsent = (self._given - reply.playback.sent) / (FRAME_S * self._call.output_rate)
+        return piece.quiet and len(self._pieces) + unsent >= BEHIND
 
     def _turns(self, piece: Piece) -> bool:
         """Whether the user has said something new that the rest of the spurt answers."""
         return bool(self._unanswered) and not piece.spoken.talking
 
     async def _play(self, reply: Reply, spoken: Spoken, resample: Resampler) -> None:
-        scale = self._call.output_rate / RATE
+        def place(sample: int) -> int:
+            scaled = round((sample - spoken.start) * self._call.output_rate / RATE)
+            return max(scaled, -self._given)  # the resampler holds some samples back
+
         words = tuple(
-            Word(
-                word.text,
-                round((word.start - spoken.start) * scale),
-                round((word.end - spoken.start) * scale),
-            )
+            Word(word.text, place(word.start), place(word.end))
             for word in spoken.words
             if self._captions
         )
-        await reply.play(to_pcm(resample.push(spoken.sound)), words)
+        pcm = to_pcm(resample.push(spoken.sound))
+        await reply.play(pcm, words)
+        self._given += len(pcm) // 2
 
-    async def _skip(self) -> None:
-        """Leave out what the model still says while it falls silent."""
+    async def _skip(self) -> Piece | None:
+        """Leave out what the model still says while it falls silent; return what comes then."""
+        piece = await self._next()
         for _ in range(HUSHED):
-            piece = await self._next()
             if piece is None or not piece.speech:
-                return
+                break
+            piece = await self._next()
+        return piece

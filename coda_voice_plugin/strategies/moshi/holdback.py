@@ -19,6 +19,12 @@ class Holdback:
     def __init__(self) -> None:
         self._kept: list[Piece] = []
         self._spoilt = False
+        self._passing = False
+
+    @property
+    def passing(self) -> bool:
+        """Whether a spurt is being heard; then its rest is heard too, whoever has the turn."""
+        return self._passing
 
     def user_speaks(self) -> None:
         """The user goes on: what was begun is not an answer to the whole turn."""
@@ -29,14 +35,15 @@ class Holdback:
         """What may be heard now, in order."""
         if not piece.speech:
             self._kept.clear()
-            self._spoilt = False
+            self._spoilt = self._passing = False
             return [piece]
         if self._spoilt:
             return []
         self._kept.append(piece)
-        if not is_open and len(self._kept) > MOST:
+        self._passing = self._passing or is_open
+        if self._passing:
+            passed, self._kept = self._kept, []
+            return passed
+        if len(self._kept) > MOST:
             self.user_speaks()
-        if not is_open:
-            return []
-        passed, self._kept = self._kept, []
-        return passed
+        return []
