@@ -180,6 +180,7 @@ def main() -> None:
     ]
     if not options.full:
         torch.set_num_threads(1)
+        options.soak_slots = min(options.soak_slots, 8)
         options.storm_slots = min(options.storm_slots, 8)
     formats = options.formats.split(",") if options.full else ["fp32"]
     report: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -17,7 +18,8 @@ def small(device: str) -> Loaded:
     from coda_voice_plugin.testing.checkpoints import tiny_moshi
 
     with TemporaryDirectory() as folder:
-        return load_folder(tiny_moshi(Path(folder) / "tiny"), device)
+        loaded = load_folder(tiny_moshi(Path(folder) / "tiny"), device)
+    return replace(loaded, name="The small model of the tests, fp32")
 
 
 def full(device: str, number_format: str) -> Loaded:

@@ -114,11 +114,14 @@ class Controls:
         self._limited = set(given)
 
     def _warm(self, given: Mapping[int, float]) -> None:
-        """LMGen divides by the batch's temperature; a slot's own is put in its place."""
+        """LMGen divides by the batch's temperature; a slot's own is put in its place.
+
+        In a batch that takes the likeliest there is nothing to divide by, and nothing changes.
+        """
         for slot in self._scaled - given.keys():
             self._scale[slot] = 1.0
         for slot, temperature in given.items():
-            self._scale[slot] = self._temperature / max(temperature, 1e-3)
+            self._scale[slot] = self._temperature / max(temperature, 1e-3) or 1.0
         self._scaled = set(given)
 
     def _force(self, given: Mapping[int, tuple[int, ...]]) -> None:

@@ -76,6 +76,7 @@ class MoshiEngine:
             begin or fresh,
             self.wheel.leave,
             settings.max_conversation_length,
+            fresh,
         )
         if begin is None:
             open_with(slot, settings.opening)

@@ -27,9 +27,9 @@ class MoshiSlot(Line):
     """A conversation in a slot of the batch. Everything happens on the event loop.
 
     ``begin`` is how the slot begins, ``leave`` frees it. With ``renew_s`` the slot begins
-    anew, as ``begin`` says, in the first silence after so many seconds: the model was
-    trained on some minutes of conversation. It then waits for the user, who would wonder
-    at a second greeting.
+    anew, as ``anew`` says (``begin``, where it is not given), in the first silence after so
+    many seconds: the model was trained on some minutes of conversation. It then waits for
+    the user, who would wonder at a second greeting.
     """
 
     can_say = True
@@ -41,6 +41,7 @@ class MoshiSlot(Line):
         begin: Begin,
         leave: Callable[[MoshiSlot], None],
         renew_s: float | None = None,
+        anew: Begin | None = None,
     ) -> None:
         self.script = script
         self.arrivals = Arrivals()
@@ -51,7 +52,7 @@ class MoshiSlot(Line):
         self.paused = False
         """While paused the slot stands still: neither hears nor speaks."""
         self._monologue = monologue
-        self._start = begin
+        self._start = anew or begin
         self._begin: Begin | None = begin
         self._leave = leave
         self._renew = round(renew_s / FRAME_S) if renew_s else None

@@ -14,7 +14,7 @@ from .checkpoint import Loaded
 from .frames import Begin, Snapshot
 from .state import put, take
 
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
 """moshi keeps whether it compiles and whether it is within a CUDA graph in globals of the process:
 two models that step at the same moment would compile on a CPU, or fail on a GPU. They share the
 device anyway."""
@@ -90,7 +90,7 @@ class Streams:
 
     def snapshot(self, slot: int) -> Snapshot:
         """Copy the state of ``slot``; it goes on unchanged."""
-        with torch.no_grad():
+        with self.quietly():  # another model may be capturing a graph
             return Snapshot(take(self.parts, slot), self.loaded.name, self.steps[slot])
 
     @property

@@ -17,6 +17,8 @@ APOLOGIES: Mapping[str, str] = {
     "engine_missing": "Sorry, I cannot think right now: a part of me is not installed.",
     "model_missing": "Sorry, I cannot think right now: my model is not installed.",
     "model_too_big": "Sorry, I cannot think right now: my model does not fit into memory.",
+    "wrong_model": "Sorry, I cannot think right now: my model is of the wrong kind.",
+    "no_device": "Sorry, I cannot think right now: I miss my graphics card.",
     "context_overflow": "Sorry, this conversation has become too long for me.",
     "answer_broken": "Sorry, my answer broke off before it began. Please ask again.",
     "engine": "Sorry, something failed, and I have no answer.",

@@ -178,6 +178,10 @@ async def test_a_busy_server_says_when_it_is_tried_again(open_page: Any) -> None
     await page.click("#button")
     await trouble(page, "All places are taken. Trying again in 15 s")
     await other.close()
+    # the server learns of the closed page a moment later
+    await page.wait_for_function(
+        "async () => (await (await fetch('/health')).json()).sessions === 0"
+    )
     await page.locator("#trouble button").click()
     await state(page, "listening")
     assert await page.locator("#trouble").inner_text() == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, closing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -230,12 +230,12 @@ async def test_silence_between_two_tokens_is_late() -> None:
 
 async def test_a_server_that_dies_in_the_middle_is_an_error() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        line = b'{"model":"m","message":{"role":"assistant","content":"Hel"},"done":false}\n'
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        writer.write(b"%x\r\n%s\r\n" % (len(line), line))
-        await writer.drain()
-        writer.close()
+        with closing(writer):  # also when the test is over before it has been asked
+            await reader.readuntil(b"\r\n\r\n")
+            line = b'{"model":"m","message":{"role":"assistant","content":"Hel"},"done":false}\n'
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%s\r\n" % (len(line), line))
+            await writer.drain()
 
     async with (
         talking(says_hello) as (_, mind),
@@ -249,11 +249,11 @@ async def test_a_server_that_dies_in_the_middle_is_an_error() -> None:
 
 async def test_an_answer_that_is_not_ollamas_is_refused() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        page = b"<html>It works!</html>"
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
-        await writer.drain()
-        writer.close()
+        with closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            page = b"<html>It works!</html>"
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+            await writer.drain()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as page_server:
         port = page_server.sockets[0].getsockname()[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scripted_moshi import LOUD, QUIET, ScriptedMoshi, hears, own, play, seated, taken, words
 
-from coda_voice_plugin.kyutai.frames import FRAME, FRAME_S, MoshiInput
+from coda_voice_plugin.kyutai.frames import FRAME, FRAME_S, Fresh, MoshiInput, Snapshot
 from coda_voice_plugin.kyutai.monologue import LINGERS
 from coda_voice_plugin.kyutai.slot import DELAY, SILENCE
 from coda_voice_plugin.kyutai.wheel import Wheel
@@ -105,3 +105,14 @@ def test_words_given_at_the_moment_of_a_renewal_are_said_whole() -> None:
             assert [float(each.sound[0]) for each in spoken].count(0.25) == 2
 
         play(scene)
+
+
+def test_a_call_that_was_resumed_begins_anew_as_a_new_one_would() -> None:
+    kept, fresh = Snapshot({}, "model", 5), Fresh()
+
+    async def scene(wheel: Wheel, model: ScriptedMoshi) -> None:
+        slot = seated(wheel, begin=kept, renew_s=RENEW * FRAME_S, anew=fresh)
+        await hears(slot, *[QUIET] * 60)
+
+    begins = [each.begin for each in play(scene).given(0) if each.begin is not None]
+    assert begins == [kept, fresh]
