@@ -6,13 +6,19 @@ another. No torch.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
+from ..errors import EngineError, VoiceError
 from ..events import Word
-from .frames import Floats
+from .frames import FRAME_S, Floats
+
+READER_S = 10.0
+"""Speech that may wait for its reader; then the call ends: nobody takes it."""
 
 Manner = Literal["forced", "soft"]
 """How given words are said: ``forced``, one after the other at speaking pace; ``soft``, each
@@ -43,6 +49,50 @@ class Report:
     """Dropped by a :meth:`Line.hush`; the first of each hush may have been begun."""
     waiting: tuple[str, ...] = ()
     """Neither yet; the first may have been begun."""
+
+
+class SpokenFrames:
+    """What a line says on its way to its one reader."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Spoken] = deque()
+        self._more = asyncio.Event()
+        self._error: VoiceError | None = None
+        self._over = False
+
+    @property
+    def waiting(self) -> int:
+        """Frames that the reader has not taken."""
+        return len(self._waiting)
+
+    def put(self, spoken: Spoken) -> None:
+        """Add a frame; raises EngineError when nobody takes them."""
+        if self.waiting * FRAME_S >= READER_S:
+            raise EngineError("moshi", f"its speech was not taken for {READER_S:g} seconds.")
+        self._waiting.append(spoken)
+        self._more.set()
+
+    def fail(self, error: VoiceError) -> None:
+        """Nothing more comes, and this is why."""
+        self._error = error
+        self._more.set()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._over = True
+        self._more.set()
+
+    async def frames(self) -> AsyncGenerator[Spoken, None]:
+        """All of it, in order; raises what it failed with."""
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            if self._error is not None:
+                raise self._error
+            if self._over:
+                return
+            self._more.clear()
+            await self._more.wait()
 
 
 class Line(ABC):

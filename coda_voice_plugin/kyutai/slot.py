@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
-from ..errors import EngineError, VoiceError
+from ..errors import VoiceError
 from ..events import Word
 from .arrivals import Arrivals
 from .frames import FRAME, FRAME_S, Begin, Floats, MoshiInput, MoshiOutput
 from .hushed import Hush, is_loud
-from .line import Line, Manner, Report, Spoken
+from .line import Line, Manner, Report, Spoken, SpokenFrames
 from .monologue import Monologue
 from .script import MOST_WORDS, PAD, Script
 
-READER_S = 10.0
-"""Speech that may wait for its reader; then the call ends: nobody takes it."""
 DELAY = 1
 """Steps from a text token of Moshi to the frame that it belongs to: the codebooks lag by one."""
 SILENCE = 25
@@ -61,9 +58,7 @@ class MoshiSlot(Line):
         self._said: deque[Word] = deque(maxlen=MOST_WORDS)
         self._quiet = 0
         self._hush = Hush()
-        self._out: deque[Spoken] = deque()
-        self._more = asyncio.Event()
-        self._error: VoiceError | None = None
+        self._speech = SpokenFrames()
         self._closed = False
 
     # What a strategy uses.
@@ -72,21 +67,13 @@ class MoshiSlot(Line):
         if not self.paused:
             self.arrivals.push(samples)
 
-    async def spoken(self) -> AsyncGenerator[Spoken, None]:
-        while True:
-            while self._out:
-                yield self._out.popleft()
-            if self._error is not None:
-                raise self._error
-            if self._closed:
-                return
-            self._more.clear()
-            await self._more.wait()
+    def spoken(self) -> AsyncGenerator[Spoken, None]:
+        return self._speech.frames()
 
     @property
     def waiting(self) -> int:
         """Frames of speech that the reader has not taken."""
-        return len(self._out)
+        return self._speech.waiting
 
     def say(self, text: str, manner: Manner = "forced") -> None:
         self.script.say(text, manner)
@@ -110,7 +97,7 @@ class MoshiSlot(Line):
         if not self._closed:
             self._closed = True
             self._leave(self)
-            self._more.set()
+            self._speech.end()
 
     # What the wheel uses.
 
@@ -133,22 +120,18 @@ class MoshiSlot(Line):
             self._quiet = 0
         if out.sound is None or out.text is None:
             return
-        if len(self._out) * FRAME_S >= READER_S:
-            raise EngineError("moshi", f"its speech was not taken for {READER_S:g} seconds.")
         words = self._monologue.push(out.text)
         talking = self._monologue.talking
         if talking or is_loud(out.sound):
             self._quiet = 0
-        self._out.append(Spoken(self._samples, out.sound, words, talking))
+        self._speech.put(Spoken(self._samples, out.sound, words, talking))
         self._samples += FRAME
         self._note(sounds)
-        self._more.set()
         if self._renew is not None and self._steps >= self._renew and self._quiet >= SILENCE:
             self._begin_anew()
 
     def fail(self, error: VoiceError) -> None:
-        self._error = error
-        self._more.set()
+        self._speech.fail(error)
 
     def _note(self, step: int) -> None:
         """The frame of ``step`` is the latest: note where the given word ended that it ends."""

@@ -137,7 +137,7 @@ def play(scene: Scene, *samples: str, slots: int = 2) -> ScriptedMoshi:
 
 def taken(slot: MoshiSlot) -> list[Spoken]:
     """What it has said and nobody has taken yet."""
-    return [slot._out.popleft() for _ in range(slot.waiting)]
+    return [slot._speech._waiting.popleft() for _ in range(slot.waiting)]
 
 
 def words(spoken: list[Spoken]) -> list[Word]:

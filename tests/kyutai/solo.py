@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,20 @@ def speech(seed: int, frames: int) -> list[np.ndarray]:
     return [(level * rng.standard_normal(FRAME)).astype(np.float32) for _ in range(frames)]
 
 
-def solo(folder: Path, frames: list[np.ndarray], *, device: str = "cpu", **options: Any) -> Heard:
-    """Text token and sound of each output frame, greedy, for one caller."""
+_known: dict[tuple[Path, bytes], Heard] = {}
+
+
+def solo(folder: Path, frames: list[np.ndarray], **options: Any) -> Heard:
+    """Text token and sound of each output frame, greedy, for one caller; computed once."""
+    if options:
+        return _solo(folder, frames, "cpu", **options)
+    key = (folder, hashlib.sha256(b"".join(frame.tobytes() for frame in frames)).digest())
+    if key not in _known:
+        _known[key] = _solo(folder, frames, "cpu")
+    return _known[key]
+
+
+def _solo(folder: Path, frames: list[np.ndarray], device: str, **options: Any) -> Heard:
     loaded = load_folder(folder, device)
     gen = LMGen(loaded.lm, use_sampling=False, support_out_of_sync=True, **options)
     heard: Heard = []

@@ -27,7 +27,7 @@ from coda_voice_plugin.kyutai.frames import (
 from coda_voice_plugin.testing.checkpoints import tiny_moshi
 
 GREEDY = Sampling(temperature=0.0, text_temperature=0.0)
-SEEDS = range(int(os.environ.get("CODA_VOICE_SEEDS", "3")))
+SEEDS = range(int(os.environ.get("CODA_VOICE_SEEDS", "1")))
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from scripted_moshi import LOUD, QUIET, ScriptedMoshi, hears, own, play, seated,
 from coda_voice_plugin import EngineError, Word
 from coda_voice_plugin.kyutai.frames import FRAME, FRAME_S, Fresh, Snapshot
 from coda_voice_plugin.kyutai.hushed import HEARD
-from coda_voice_plugin.kyutai.line import Report, Spoken
+from coda_voice_plugin.kyutai.line import READER_S
 from coda_voice_plugin.kyutai.script import MOST_WORDS
-from coda_voice_plugin.kyutai.slot import READER_S, MoshiSlot
+from coda_voice_plugin.kyutai.slot import MoshiSlot, Report, Spoken
 from coda_voice_plugin.kyutai.wheel import Wheel
 
 

@@ -38,8 +38,7 @@ from coda_voice_plugin import (
 from coda_voice_plugin.audio import Floats
 from coda_voice_plugin.kyutai.frames import FRAME, RATE
 from coda_voice_plugin.kyutai.hushed import HEARD
-from coda_voice_plugin.kyutai.line import Spoken
-from coda_voice_plugin.kyutai.slot import READER_S
+from coda_voice_plugin.kyutai.line import READER_S, Spoken
 from coda_voice_plugin.strategies.moshi.connection import Deadlines, Server
 from coda_voice_plugin.strategies.moshi.remote import Cut, Pieces, RemoteLine, open_remote
 

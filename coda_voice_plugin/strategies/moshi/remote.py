@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,11 +16,10 @@ import numpy as np
 
 from coda_voice_plugin import EngineError, VoiceConfig, VoiceError, Word
 from coda_voice_plugin.kyutai.arrivals import Arrivals
-from coda_voice_plugin.kyutai.frames import FRAME, FRAME_S, Floats
+from coda_voice_plugin.kyutai.frames import FRAME, Floats
 from coda_voice_plugin.kyutai.hushed import Hush, is_loud
-from coda_voice_plugin.kyutai.line import Line, Manner, Spoken, open_with
+from coda_voice_plugin.kyutai.line import Line, Manner, Spoken, SpokenFrames, open_with
 from coda_voice_plugin.kyutai.monologue import LINGERS
-from coda_voice_plugin.kyutai.slot import READER_S
 
 from .connection import NAME, Deadlines, Patience, Server, http_session
 from .link import Link
@@ -76,9 +74,7 @@ class RemoteLine(Line):
         self._pieces = Pieces()
         self._rest: Floats = np.zeros(0, np.float32)
         self._samples = 0
-        self._out: deque[Spoken] = deque()
-        self._more = asyncio.Event()
-        self._error: VoiceError | None = None
+        self._speech = SpokenFrames()
         self._closed = False
 
     # What a strategy uses.
@@ -88,16 +84,8 @@ class RemoteLine(Line):
             self.arrivals.push(samples)
             self.wake.set()
 
-    async def spoken(self) -> AsyncGenerator[Spoken, None]:
-        while True:
-            while self._out:
-                yield self._out.popleft()
-            if self._error is not None:
-                raise self._error
-            if self._closed:
-                return
-            self._more.clear()
-            await self._more.wait()
+    def spoken(self) -> AsyncGenerator[Spoken, None]:
+        return self._speech.frames()
 
     def say(self, text: str, manner: Manner = "forced") -> None:
         raise EngineError(
@@ -119,7 +107,7 @@ class RemoteLine(Line):
 
     def close(self) -> None:
         self._closed = True
-        self._more.set()
+        self._speech.end()
 
     # What the link uses.
 
@@ -136,13 +124,10 @@ class RemoteLine(Line):
         whole = len(sound) - len(sound) % FRAME
         self._rest = sound[whole:]
         for first in range(0, whole, FRAME):
-            if len(self._out) * FRAME_S >= READER_S:
-                raise EngineError(NAME, f"its speech was not taken for {READER_S:g} seconds.")
             words, talking = self._pieces.frame()
             frame = sound[first : first + FRAME]
-            self._out.append(self._cut.take(Spoken(self._samples, frame, words, talking)))
+            self._speech.put(self._cut.take(Spoken(self._samples, frame, words, talking)))
             self._samples += FRAME
-            self._more.set()
 
     def read(self, text: str) -> None:
         """A piece of the server's text."""
@@ -154,8 +139,7 @@ class RemoteLine(Line):
         self._pieces.finish()
 
     def fail(self, error: VoiceError) -> None:
-        self._error = error
-        self._more.set()
+        self._speech.fail(error)
 
 
 class Pieces:
