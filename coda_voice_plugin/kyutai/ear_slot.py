@@ -19,12 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio import Floats
-from ..errors import BusyError, EngineError, EngineTimeoutError, VoiceError
+from ..errors import EngineError, EngineTimeoutError, VoiceError
 from ..events import Word
 from .ear import EarInput, EarOutput
 from .ear_sound import Sound
 from .ear_words import HeardWords
 from .frames import FRAME, FRAME_S, Begin, Fresh, Snapshot
+from .waiting import WaitingSeat
 from .wheel import Wheel
 
 NAME = "kyutai"
@@ -55,7 +56,7 @@ class Flush:
     spelt: int = 0
 
 
-class EarSlot:
+class EarSlot(WaitingSeat):
     """A seat of the wheel; everything happens on the event loop.
 
     A slot is taken with the first frame of sound, not before, and held until :meth:`close`.
@@ -63,13 +64,12 @@ class EarSlot:
     """
 
     def __init__(self, wheel: EarWheel, words: HeardWords, delay_s: float, flush: int) -> None:
-        self._wheel = wheel
+        super().__init__(wheel)
         self._heard = words
         self._silence = flush
         self._sound = Sound()
         self._unheard: deque[Floats] = deque()
         self._begin: Begin | None = Fresh()
-        self._present = False  # has a slot or waits for one
         self._flush: Flush | None = None
         self._tail: HeardWords | None = None  # written in the latest flush
         self._behind = round(delay_s / FRAME_S) + 1
@@ -158,9 +158,6 @@ class EarSlot:
             self._finish(self._flush, out)
         self._stepped.set()
 
-    def fail(self, error: VoiceError) -> None:
-        self._give_up(error)
-
     # Inside.
 
     def _hear(self, out: EarOutput) -> None:
@@ -191,19 +188,6 @@ class EarSlot:
         self._flush = None
         self._answered = self._answering
 
-    def _go(self) -> None:
-        """There is something to hear: be in a slot, or wait for one."""
-        if self._present:
-            self._wheel.wake()
-            return
-        try:
-            self._wheel.wait(self)
-            self._present = True
-        except BusyError:
-            self._give_up(self._full())
-        except VoiceError as error:
-            self._give_up(error)
-
     def _give_up(self, error: VoiceError) -> None:
         self._wheel.leave(self)
         self._unheard.clear()
@@ -211,7 +195,7 @@ class EarSlot:
         self._stepped.set()
 
     def _late(self) -> EngineError:
-        if self._wheel.slot_of(self) is None:
+        if self._waits:
             return self._full()
         return EngineTimeoutError(
             NAME, f"heard nothing for {ANSWER_S:g} s; the machine is too busy for this model."

@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from ..audio import Floats
-from ..errors import AnswerBrokenError, BusyError, EngineError, EngineTimeoutError, VoiceError
+from ..errors import AnswerBrokenError, EngineError, EngineTimeoutError, VoiceError
 from ..events import Word
 from .frames import FRAME, FRAME_S
 from .voice import VoiceInput, VoiceOutput
 from .voice_speakers import NAME, Speaker
+from .waiting import WaitingSeat
 from .wheel import Wheel
 
 AHEAD = round(20 / FRAME_S)
@@ -34,7 +35,7 @@ class Voiced:
     """In samples (24 kHz) of the answer, and told before they sound: the text is ahead."""
 
 
-class VoiceSlot:
+class VoiceSlot(WaitingSeat):
     """A seat of the wheel; everything happens on the event loop.
 
     The slot is taken with the first word and left with the last frame, or by :meth:`close`.
@@ -42,14 +43,13 @@ class VoiceSlot:
     """
 
     def __init__(self, wheel: VoiceWheel, speaker: Speaker, lookahead: int) -> None:
-        self._wheel = wheel
+        super().__init__(wheel)
         self._begin: Speaker | None = speaker
         self._lookahead = lookahead
         self._words: deque[str] = deque()
         self._complete = False
         self._told_complete = False
         self._ahead = 0  # words that the model knows and has not begun
-        self._present = False
         self._open: tuple[str, int] | None = None  # the word that sounds, and its first sample
         self._ended: list[Word] = []
         self._out: deque[Voiced] = deque()
@@ -132,15 +132,12 @@ class VoiceSlot:
             self._wheel.leave(self)
         self._news.set()
 
-    def fail(self, error: VoiceError) -> None:
-        self._give_up(error)
-
     # Inside.
 
     @property
     def _owed(self) -> bool:
         """Whether the next frame, or a slot, is a matter of the model and not of the writer."""
-        waiting = self._present and self._wheel.slot_of(self) is None
+        waiting = self._present and self._waits
         return self._complete or waiting or self._ahead + len(self._words) > self._lookahead
 
     def _end(self, frame: int) -> None:
@@ -149,18 +146,6 @@ class VoiceSlot:
             text, start = self._open
             self._ended.append(Word(text, start, max(start, frame * FRAME)))
             self._open = None
-
-    def _go(self) -> None:
-        if self._present:
-            self._wheel.wake()
-            return
-        try:
-            self._wheel.wait(self)
-            self._present = True
-        except BusyError:
-            self._give_up(self._full())
-        except VoiceError as error:
-            self._give_up(error)
 
     def _give_up(self, error: VoiceError) -> None:
         self._wheel.leave(self)
@@ -173,7 +158,7 @@ class VoiceSlot:
         return error
 
     def _late(self) -> EngineError:
-        if self._wheel.slot_of(self) is None:
+        if self._waits:
             return self._full()
         return EngineTimeoutError(
             NAME, f"spoke nothing for {ANSWER_S:g} s; the machine is too busy for this model."

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -18,6 +18,7 @@ from coda_voice_plugin import (
     EngineTimeoutError,
     WireError,
 )
+from coda_voice_plugin.wire.addresses import is_here, one_line, shown
 from coda_voice_plugin.wire.kyutai import (
     KEY_HEADER,
     Decoder,
@@ -39,7 +40,6 @@ FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 0.5
 MAX_LOSSES = 3
 """Connections that may be lost one after another without anything coming of them."""
-_LOCAL = ("127.", "localhost", "::1")
 _FULL = "no free channels"
 _END_CODES = (0, 1000, 1005)
 """Close codes of a server that has nothing more to say; 0 stands for none."""
@@ -61,8 +61,7 @@ class Server:
     @property
     def shown(self) -> str:
         """The address without name, password and query."""
-        parts = urlsplit(self.url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return shown(self.url)
 
     @property
     def host(self) -> str:
@@ -71,15 +70,15 @@ class Server:
     def down(self, why: str) -> EngineDownError:
         return EngineDownError(
             NAME,
-            f"cannot talk to the server at {self.shown} ({_line(why)}); start moshi-server there, "
-            f"or set {self.setting}.",
+            f"cannot talk to the server at {self.shown} ({one_line(why)}); start moshi-server "
+            f"there, or set {self.setting}.",
         )
 
     def garbled(self, why: str) -> EngineGarbledError:
         return EngineGarbledError(
             NAME,
-            f"{self.shown} does not answer like Kyutai's moshi-server ({_line(why)}); is another "
-            f"program or another of its modules at that address ({self.setting})?",
+            f"{self.shown} does not answer like Kyutai's moshi-server ({one_line(why)}); is "
+            f"another program or another of its modules at that address ({self.setting})?",
         )
 
     def late(self, waited_for: str, limit_s: float) -> EngineTimeoutError:
@@ -97,7 +96,7 @@ class Server:
                 f"all places of the server at {self.shown} are taken ({_FULL!r}); try again when "
                 "a call has ended, or raise batch_size in its configuration.",
             )
-        return EngineError(NAME, f"the server at {self.shown} reports: {_line(text)}")
+        return EngineError(NAME, f"the server at {self.shown} reports: {one_line(text)}")
 
     def refused(self, status: int) -> EngineError:
         """The handshake was answered with an HTTP error."""
@@ -187,11 +186,12 @@ async def working(server: Server) -> AsyncIterator[tuple[aiohttp.ClientSession, 
 async def _http_session(server: Server) -> AsyncIterator[aiohttp.ClientSession]:
     """Makes connections to ``server``; opens none by itself. Raises EngineMissingError."""
     encode(Init())  # a missing msgpack is told at the start, not in the first call
-    local = (urlsplit(server.url).hostname or "").startswith(_LOCAL)
     # a proxy of the environment is not meant for this machine; a place at the server is
     # one connection, so their number is the server's to limit
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, trust_env=not local) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, trust_env=not is_here(server.url)
+    ) as session:
         yield session
 
 
@@ -232,7 +232,7 @@ async def _handshake(
     except (aiohttp.InvalidURL, aiohttp.ClientResponseError) as error:
         raise server.garbled(str(error)) from error
     except ValueError as error:  # a key with a line break is no header
-        raise EngineError(NAME, f"kyutai.api_key cannot be sent: {_line(str(error))}") from error
+        raise EngineError(NAME, f"kyutai.api_key cannot be sent: {one_line(str(error))}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise server.down(str(error) or type(error).__name__) from error
 
@@ -265,9 +265,3 @@ class Patience:
             raise error
         await asyncio.sleep(min(self._wait_s, max(0.0, self._until - now)))
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-
-
-def _line(text: str) -> str:
-    """Foreign words as one line of bearable length, without a full stop of their own."""
-    flat = " ".join(text.split()).rstrip(".")
-    return flat if len(flat) <= 200 else flat[:200] + "..."

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
@@ -20,6 +19,7 @@ from coda_voice_plugin import (
     VoiceError,
     WireError,
 )
+from coda_voice_plugin.wire.addresses import is_here, one_line, shown
 from coda_voice_plugin.wire.moshi import Decoder, Failure, Handshake, Message, encode
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ CLOSE_S = 0.05
 """How long the server may take to say goodbye: a stock one may be busy with a step."""
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 0.5
-_LOCAL = ("127.", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +53,20 @@ class Server:
     @property
     def shown(self) -> str:
         """The address without name, password and query."""
-        parts = urlsplit(self.url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return shown(self.url)
 
     def down(self, why: str) -> EngineDownError:
         return EngineDownError(
             NAME,
-            f"cannot talk to the server at {self.shown} ({_line(why)}); start "
+            f"cannot talk to the server at {self.shown} ({one_line(why)}); start "
             "`python -m moshi.server` there, or set moshi.url.",
         )
 
     def garbled(self, why: str) -> EngineGarbledError:
         return EngineGarbledError(
             NAME,
-            f"{self.shown} does not answer like a Moshi server ({_line(why)}); is another program "
-            "at that address, or does it end with /api/chat (moshi.url)?",
+            f"{self.shown} does not answer like a Moshi server ({one_line(why)}); is another "
+            "program at that address, or does it end with /api/chat (moshi.url)?",
         )
 
     def late(self, limit_s: float) -> EngineTimeoutError:
@@ -130,7 +128,7 @@ class Connection:
                     event = self._read(message.data)
                     if isinstance(event, Failure):
                         self._reported = event.message
-                        logger.warning("the Moshi server reports: %s", _line(event.message))
+                        logger.warning("the Moshi server reports: %s", one_line(event.message))
                     elif event is not None:
                         return event
                 case aiohttp.WSMsgType.CLOSE if message.data == aiohttp.WSCloseCode.TRY_AGAIN_LATER:
@@ -158,9 +156,7 @@ class Connection:
 @asynccontextmanager
 async def http_session(server: Server) -> AsyncIterator[aiohttp.ClientSession]:
     """Makes connections to ``server``; opens none by itself."""
-    # a proxy of the environment is not meant for this machine
-    local = (urlsplit(server.url).hostname or "").startswith(_LOCAL)
-    async with aiohttp.ClientSession(trust_env=not local) as session:
+    async with aiohttp.ClientSession(trust_env=not is_here(server.url)) as session:
         yield session
 
 
@@ -235,9 +231,3 @@ class Patience:
             raise self._server.down(why) from error
         await asyncio.sleep(min(self._wait_s, self.until - now))
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-
-
-def _line(text: str) -> str:
-    """Foreign words as one line of bearable length, without a full stop of their own."""
-    flat = " ".join(text.split()).rstrip(".")
-    return flat if len(flat) <= 200 else flat[:200] + "..."
