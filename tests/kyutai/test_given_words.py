@@ -211,7 +211,7 @@ def test_a_slot_reports_its_given_words_where_the_model_says_them(folder: Path) 
             given = slot.gather()
             assert given is not None
             slot.give(batch.step({0: given})[0])
-        heard = [slot._out.popleft() for _ in range(slot.waiting)]
+        heard = [slot._speech._waiting.popleft() for _ in range(slot.waiting)]
     assert [each.start for each in heard] == [FRAME * n for n in range(15)]
     spoken = tuple(word for each in heard for word in each.words)
     assert [word.text for word in spoken] == ["hello", "tomorrow"]

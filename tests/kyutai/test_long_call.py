@@ -38,7 +38,7 @@ def live(batch: MoshiBatch, slot: MoshiSlot, frames: list[np.ndarray]) -> list[S
         given = slot.gather()
         assert given is not None
         slot.give(batch.step({0: given})[0])
-    return [slot._out.popleft() for _ in range(slot.waiting)]
+    return [slot._speech._waiting.popleft() for _ in range(slot.waiting)]
 
 
 def held() -> tuple[int, int, int]:
