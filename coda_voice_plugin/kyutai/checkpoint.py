@@ -143,7 +143,7 @@ def load(
     published = bool((info.lm_config or {}).get("quantize"))
     if published:
         number_format = "int8"
-    with _explained(written, device, engine):
+    with _explained(written, engine):
         lm = _load_lm(info, written, device, number_format, context, engine)
         mimi = info.get_mimi(device)
         tokenizer = info.get_text_tokenizer()
@@ -188,7 +188,7 @@ def _info(written: _Written, engine: str) -> Any:
 
 
 @contextmanager
-def _explained(written: _Written, device: str, engine: str) -> Iterator[None]:
+def _explained(written: _Written, engine: str) -> Iterator[None]:
     """Turn what the loaders raise into what a person can act on."""
     import torch
     from safetensors import SafetensorError

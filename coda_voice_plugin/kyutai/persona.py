@@ -61,7 +61,7 @@ def check(persona: Persona, loaded: Loaded) -> None:
             "aloud or ignore it. Use weights that were (nvidia/personaplex-7b-v1), or leave "
             "moshi.role_prompt and moshi.voice_prompt empty.",
         )
-    if loaded.mimi.cardinality < max(SILENCE):
+    if loaded.mimi.cardinality <= max(SILENCE):
         raise WrongModelError("moshi", "its codec is not the one that prompts are written in.")
     if persona.voice is not None and Path(persona.voice).suffix in (".pt", ".pth"):
         raise EngineError(
