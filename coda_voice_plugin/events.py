@@ -131,7 +131,8 @@ class Turn:
 
     ``timings_ms`` are measured from the last speech sample of the user:
     ``endpoint``, ``stt``, ``llm_first_token``, ``tts_first_audio``,
-    ``first_audio`` (the first audio byte leaves for the client).
+    ``first_audio`` (the first audio byte leaves for the client), ``first_content`` (the first
+    of the answer itself, where an opener may stand before it).
     """
 
     index: int

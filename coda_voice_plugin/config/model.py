@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 
 from .base import ByteSize, Fraction, Milliseconds, Settings
+from .hybrid import AdaptiveSettings, FallbackSettings, HybridSettings, LatencySettings
 from .moshi import KyutaiSettings, MoshiSettings
 
 
@@ -83,8 +84,42 @@ class TurnSettings(Settings):
     """Sound kept from before speech was noticed, so that the first word is whole."""
     min_speech_ms: Milliseconds = 100
     """Shorter sounds are not speech."""
-    barge_in_ms: Milliseconds = 160
-    """Speech of this length while a reply sounds interrupts it."""
+    barge_in_ms: Milliseconds = 100
+    """Speech of this length while a reply sounds makes it fall silent, until it is known whether
+    the user interrupts."""
+    interrupt_ms: Milliseconds = 700
+    """Speech of this length interrupts, whatever is said. At or below ``barge_in_ms``: at once."""
+    interrupt_words: Annotated[int, Field(ge=1, le=10)] = 1
+    """So many words that are no back-channel interrupt sooner."""
+    backchannels: tuple[str, ...] = (
+        "mm",
+        "mmm",
+        "mhm",
+        "mm-hmm",
+        "mm hmm",
+        "hm",
+        "hmm",
+        "uh-huh",
+        "uh huh",
+        "uh",
+        "um",
+        "ah",
+        "oh",
+        "aha",
+        "wow",
+        "yeah",
+        "yep",
+        "okay",
+        "ok",
+        "right",
+        "sure",
+        "i see",
+        "cool",
+        "nice",
+        "great",
+    )
+    """What a listener says without wanting the floor, alone or several in a row; then the reply
+    goes on where it fell silent. Not so at its very end, where it may be an answer."""
     partial_ms: Milliseconds = 500
     """Least time between two partial transcripts."""
     max_utterance_s: Annotated[int, Field(ge=5, le=600)] = 60
@@ -348,6 +383,10 @@ class VoiceConfig(Settings):
     external_llm: ExternalLLMSettings = ExternalLLMSettings()
     embedded_llm: EmbeddedLLMSettings = EmbeddedLLMSettings()
     moshi: MoshiSettings = MoshiSettings()
+    hybrid: HybridSettings = HybridSettings()
+    adaptive: AdaptiveSettings = AdaptiveSettings()
+    fallback: FallbackSettings = FallbackSettings()
+    latency: LatencySettings = LatencySettings()
     kyutai: KyutaiSettings = KyutaiSettings()
     moonshine: MoonshineSettings = MoonshineSettings()
     hibari: HibariSettings = HibariSettings()

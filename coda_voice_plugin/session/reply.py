@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 from ..audio import Resampler, to_pcm
 from ..errors import VoiceError
 from ..events import AudioFrame, SpeakingStyle, Turn, Utterance, Word
-from ..speakable import align, spoken_text
+from ..speakable import ClauseSplitter, align, spoken_text
 from .apology import apology
-from .clauses import ClauseSplitter
 from .playback import Playback, spread_words
 
 if TYPE_CHECKING:
@@ -62,6 +61,7 @@ class Reply:
         self._chunks: deque[memoryview] = deque()
         self._total = 0  # samples given to play()
         self._captioned = 0  # words already sent as captions
+        self._content_at: int | None = None  # where the answer begins, behind an opener
         self._marks: dict[str, float] = {}
         self._room = asyncio.Event()
         self._over = asyncio.Event()
@@ -148,24 +148,36 @@ class Reply:
         emoji are left out; captions show what was written. Raises EngineError;
         inside the block that ends the reply, not the call.
         """
+        begin = self._total
+        async with aclosing(self.voice(text)) as pieces:
+            async for pcm, words in pieces:
+                await self.play(pcm)
+                self._add_words(tuple(_scaled(word, 1.0, begin) for word in words))
+
+    async def voice(self, text: str) -> AsyncGenerator[tuple[bytes, tuple[Word, ...]], None]:
+        """The sound of ``text`` as :meth:`say` would speak it, for who has it made ahead of
+        its turn or plays it himself: PCM16 at ``call.output_rate`` and, with the last piece,
+        the words, whose places count from the first sample. Raises EngineError."""
         call = self._call
         tts = call.host.tts
         tokens = tts.sayable(text)
         if not tokens:
             return
         said = spoken_text(tokens)
-        begin = self._total
         words: tuple[Word, ...] = ()
+        samples = 0
         resample = Resampler(tts.sample_rate, call.output_rate)
         scale = call.output_rate / tts.sample_rate
         async with aclosing(call.host.phrases.synthesize(tts, said, self.style)) as pieces:
             async for piece in pieces:
                 self.mark("tts_first_audio")
-                words += tuple(_scaled(word, scale, self._total) for word in piece.words)
-                await self.play(to_pcm(resample.push(piece.samples)))
-        await self.play(to_pcm(resample.finish()))
-        words = words or spread_words(said, begin, self._total - begin)
-        self._add_words(align(tokens, words))
+                words += tuple(_scaled(word, scale, samples) for word in piece.words)
+                pcm = to_pcm(resample.push(piece.samples))
+                samples += len(pcm) // 2
+                yield pcm, ()
+        pcm = to_pcm(resample.finish())
+        samples += len(pcm) // 2
+        yield pcm, align(tokens, words or spread_words(said, 0, samples))
 
     async def stream(self, pieces: AsyncGenerator[str, None]) -> None:
         """Speak text as it is written: each clause as soon as it is whole.
@@ -178,8 +190,10 @@ class Reply:
                 self.mark("llm_first_token")
                 self.generated += piece
                 for clause in splitter.push(piece):
+                    self.begins_content()
                     await self.say(clause)
         for clause in splitter.finish():
+            self.begins_content()
             await self.say(clause)
 
     async def play(self, sound: bytes | AudioFrame, words: tuple[Word, ...] = ()) -> None:
@@ -199,6 +213,12 @@ class Reply:
         if not self._over.is_set():
             self._chunks.append(memoryview(pcm))
             self._call.speaker.nudge()
+
+    def begins_content(self) -> None:
+        """What is given from here on is the answer itself, not an opener: the turn's timing
+        ``first_content`` counts to the moment at which it is sent."""
+        if self._content_at is None:
+            self._content_at = self._total
 
     def mark(self, name: str) -> None:
         """Note when ``name`` happened first, for the turn's timings."""
@@ -245,6 +265,12 @@ class Reply:
         while self._captioned < len(words) and words[self._captioned].start < position:
             self._captioned += 1
         return tuple(words[begin : self._captioned])
+
+    def sent(self) -> None:
+        """A frame has just left for the client."""
+        self.mark("first_audio")
+        if self._content_at is not None and self.playback.sent > self._content_at:
+            self.mark("first_content")
 
     def finish(self) -> None:
         """It has been played to its end."""

@@ -119,8 +119,7 @@ class Speaker:
         if self.reply is not reply:
             return  # interrupted while the events were sent
         reply.playback.send(frame.samples, now)
-        if first:
-            reply.mark("first_audio")
+        reply.sent()
         await self._send(Speech(reply.turn, frame))
 
     def _finish(self, reply: Reply, now: float) -> float | None:

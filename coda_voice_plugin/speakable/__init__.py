@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .alignment import align
+from .clauses import ClauseSplitter
 from .markup import clean
 from .tokens import Sayable, speakable, spoken_text
 
-__all__ = ["Sayable", "align", "clean", "speakable", "spoken_text"]
+__all__ = ["ClauseSplitter", "Sayable", "align", "clean", "speakable", "spoken_text"]

@@ -34,7 +34,8 @@ def config(**changes: Any) -> VoiceConfig:
     """Settings of the scripted world: coarse frames, quick ends, no files."""
     settings: dict[str, Any] = {
         "audio": {"sample_rate": RATE, "chunk_size": 400, "vad": "webrtc"},
-        "turn": {"acoustic_hint": False, "text_hint": False, "unsure_ms": 480},
+        "turn": {"acoustic_hint": False, "text_hint": False, "unsure_ms": 480}
+        | {"barge_in_ms": 160, "interrupt_ms": 0},  # who speaks up interrupts at once
         "store": {"enabled": False},
     }
     for key, value in changes.items():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coda_voice_plugin.session.clauses import ClauseSplitter
+from coda_voice_plugin.speakable import ClauseSplitter
 
 
 def split(*pieces: str) -> list[str]:
