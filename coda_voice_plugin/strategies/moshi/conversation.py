@@ -15,14 +15,14 @@ from coda_voice_plugin import (
     Resumed,
     SpeechStarted,
     Utterance,
-    Word,
 )
-from coda_voice_plugin.audio import Resampler, to_floats, to_pcm
-from coda_voice_plugin.kyutai.frames import FRAME_S, RATE
-from coda_voice_plugin.kyutai.line import Line, Spoken
+from coda_voice_plugin.audio import to_floats
+from coda_voice_plugin.kyutai.frames import FRAME_S
+from coda_voice_plugin.kyutai.line import Line
 
 from .gate import PauseGate
 from .holdback import Holdback
+from .playing import Playing
 from .spurts import Piece, Spurts
 
 BEHIND = 2
@@ -49,8 +49,6 @@ class Conversation:
         self._reply: Reply | None = None
         self._since = 0.0
         """When that reply began, on the event loop's clock."""
-        self._given = 0
-        """Samples given to it."""
         self._pieces: deque[Piece] = deque()
         self._changed = asyncio.Event()
         self._ended = False
@@ -168,41 +166,27 @@ class Conversation:
         Return the first frame that is not its own.
         """
         call = self._call
-        resample = Resampler(RATE, call.output_rate)
-        self._given, self._since = 0, asyncio.get_running_loop().time()
+        self._since = asyncio.get_running_loop().time()
         async with call.reply(self._take_unanswered()) as self._reply:
             reply = self._reply
             reply.on_cut = self._line.hush  # at once: the block ends after the client's report
+            playing = Playing(reply, call.output_rate, captions=self._captions)
             while piece is not None and piece.speech and not self._turns(piece):
-                if not self._left_out(reply, piece):
-                    await self._play(reply, piece.spoken, resample)
+                if not self._left_out(playing, piece):
+                    await playing.play(piece.spoken)
                 piece = await self._next()
-            await reply.play(to_pcm(resample.finish()))
+            await playing.finish()
         self._reply = None
         return await self._skip() if reply.interrupted else piece
 
-    def _left_out(self, reply: Reply, piece: Piece) -> bool:
+    def _left_out(self, playing: Playing, piece: Piece) -> bool:
         """Whether this is silence that the listener, who is behind, can do without."""
-        unsent = (self._given - reply.playback.sent) / (FRAME_S * self._call.output_rate)
+        unsent = playing.unsent / (FRAME_S * self._call.output_rate)
         return piece.quiet and len(self._pieces) + unsent >= BEHIND
 
     def _turns(self, piece: Piece) -> bool:
         """Whether the user has said something new that the rest of the spurt answers."""
         return bool(self._unanswered) and not piece.spoken.talking
-
-    async def _play(self, reply: Reply, spoken: Spoken, resample: Resampler) -> None:
-        def place(sample: int) -> int:
-            scaled = round((sample - spoken.start) * self._call.output_rate / RATE)
-            return max(scaled, -self._given)  # the resampler holds some samples back
-
-        words = tuple(
-            Word(word.text, place(word.start), place(word.end))
-            for word in spoken.words
-            if self._captions
-        )
-        pcm = to_pcm(resample.push(spoken.sound))
-        await reply.play(pcm, words)
-        self._given += len(pcm) // 2
 
     async def _skip(self) -> Piece | None:
         """Leave out what the model still says while it falls silent; return what comes then."""

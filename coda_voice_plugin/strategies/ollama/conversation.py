@@ -10,6 +10,7 @@ from coda_voice_plugin import (
     Call,
     ContextOverflowError,
     EngineError,
+    LanguageModel,
     Message,
     Prompt,
     Reply,
@@ -17,8 +18,9 @@ from coda_voice_plugin import (
     ToolCall,
 )
 
+from .aloud import Aloud, Voice
 from .kept import KeptAnswers, replay
-from .openers import Opener, Openers
+from .openers import Openers
 from .questions import Question
 from .rest import Rest
 from .toolbox import Toolbox
@@ -33,46 +35,54 @@ class Conversation:
         self._kept = kept
         self._rest = rest
         self._openers = Openers(call.config)
-        self._question: Question | None = None
+        self.question: Question | None = None
+        """What the last answer ended with, if that waits for a yes."""
 
     async def answer(self, reply: Reply, text: str) -> None:
         """Answer ``text`` by ``reply``; return when it has been heard or dropped."""
-        answer = Answer(self._call, reply, self._openers.opener(reply), self._kept)
-        question = self._question
+        voice = Voice(reply, self._openers.opener(reply))
+        answer = Answer(self._call, reply, voice, self._kept, self._call.host.llm)
         async with reply:
-            await answer.give(text, question)
+            await answer.give(text, self.question)
+        self.given(reply, answer)
+
+    def given(self, reply: Reply, answer: Answer) -> None:
+        """``answer`` is over: note what lasts of it."""
         if not reply.is_released:
             return  # the user meant something else
-        if question is not None:
-            question.decline()  # unless it has been accepted: once is enough
-            self._question = None
+        if self.question is not None:
+            self.question.decline()  # unless it has been accepted: once is enough
+            self.question = None
         if reply.interrupted or reply.error:
             for event in answer.toolbox.events:
                 self._call.remember(event)
         elif answer.question is not None:
-            self._question = answer.question
-            self._question.heard_at = asyncio.get_running_loop().time()
+            self.question = answer.question
+            self.question.heard_at = asyncio.get_running_loop().time()
         self._rest.begin()
 
 
 class Answer:
-    """One answer in the making."""
+    """One answer in the making: ``mind`` thinks, ``aloud`` speaks."""
 
-    def __init__(self, call: Call, reply: Reply, opener: Opener, kept: KeptAnswers) -> None:
+    def __init__(
+        self, call: Call, reply: Reply, aloud: Aloud, kept: KeptAnswers, mind: LanguageModel
+    ) -> None:
         self._call = call
-        self._llm = call.host.llm
+        self._llm = mind
         self._reply = reply
-        self._opener = opener
+        self._aloud = aloud
         self._kept = kept
         self._said = ""
         self.toolbox = Toolbox(call, ())
         self.question: Question | None = None
         """What it ended with, if the mind wants to do something dangerous."""
 
-    async def give(self, text: str, earlier: Question | None) -> None:
-        """Think about ``text`` and speak; ``earlier`` is what the user was asked just before."""
+    async def give(self, text: str, earlier: Question | None, notes: Sequence[str] = ()) -> None:
+        """Think about ``text`` and speak; ``earlier`` is what the user was asked just before,
+        ``notes`` are for the mind, for this answer only."""
         agreed = earlier is not None and earlier.agreed(text)
-        notes = [earlier.refusal] if earlier and not agreed else []
+        notes = [*notes, *([earlier.refusal] if earlier and not agreed else [])]
         prompt = await self._think(text, notes)
         did = await self._do_what_was_asked(earlier) if earlier and agreed else []
         try:
@@ -112,8 +122,8 @@ class Answer:
         """Speak what the mind writes, as it writes it."""
         async with aclosing(self._chat(prompt, messages, tools)) as answer:
             written = Written(answer, self._reply)
-            await self._opener.bridge(written.begin())
-            await self._reply.stream(written.pieces())
+            await self._aloud.bridge(written.begin())
+            await self._aloud.stream(written.pieces())
         if len(messages) == len(prompt.messages) and not written.calls:
             most = self._call.config.speed.response_cache
             self._kept.keep(self._llm.label, prompt, written.text, most)
@@ -129,13 +139,13 @@ class Answer:
     async def _use(self, calls: Sequence[ToolCall], text: str = "") -> list[Message]:
         """Run tools; what the mind reads of it."""
         slow = self.toolbox.is_slow(calls)
-        results = await self._opener.bridge(self.toolbox.use(calls), at_once=slow)
+        results = await self._aloud.bridge(self.toolbox.use(calls), at_once=slow)
         return [Message("assistant", text, tool_calls=tuple(calls)), *results]
 
     async def _ask(self, question: Question) -> None:
         self._call.notify("tool_question", text=question.text)
         self._reply.generated += question.text
-        await self._reply.say(question.text)
+        await self._aloud.say(question.text)
         self.question = question
 
     async def _do_what_was_asked(self, question: Question) -> list[Message]:

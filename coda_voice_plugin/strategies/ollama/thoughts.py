@@ -41,14 +41,17 @@ class Thoughts:
     """The one answer that is in the making while the user's turn goes on.
 
     Begun when the words seem settled: at a pause, or when two partial transcripts
-    agree. Begun anew at most ``speed.restarts`` times in a turn.
+    agree (with ``on_partials``). Begun anew at most ``speed.restarts`` times in a turn.
     """
 
-    def __init__(self, call: Call, tasks: asyncio.TaskGroup, answer: Answer) -> None:
+    def __init__(
+        self, call: Call, tasks: asyncio.TaskGroup, answer: Answer, *, on_partials: bool = True
+    ) -> None:
         self._call = call
         self._tasks = tasks
         self._answer = answer
         self._early = call.config.external_llm.parallel_processing
+        self._on_partials = on_partials
         self._most = 1 + call.config.speed.restarts
         self._thought: Thought | None = None
         self._partial = ""
@@ -66,7 +69,7 @@ class Thoughts:
         stable = alike(text, self._partial)
         self._partial = text
         self._doubt(text)
-        if stable:
+        if stable and self._on_partials:
             self._begin_early(text)
 
     def pause(self, text: str) -> None:
