@@ -205,10 +205,16 @@ async def provision(
             progress(name, done, total)
 
     try:
-        return [
+        paths = [
             await _first_to_be_had(alternatives, config, thread, watched)
             for alternatives in await needed_weights(config, plugins)
         ]
+        for alternatives in plugins.strategy(config.strategy).optional_weights_for(config):
+            try:
+                paths.append(await _first_to_be_had(alternatives, config, thread, watched))
+            except WeightsError as error:
+                logger.warning("%s goes on without: %s", config.strategy, error)
+        return paths
     finally:
         cancelled.set()
         thread.close()

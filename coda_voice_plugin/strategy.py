@@ -61,6 +61,11 @@ class Strategy(ABC):
         """
         return ()
 
+    @classmethod
+    def optional_weights_for(cls, config: VoiceConfig) -> Sequence[Sequence[str]]:
+        """Like :meth:`weights_for`, but it can do without them: what cannot be had is logged."""
+        return ()
+
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
         """Load models once per process; free them when the block ends."""

@@ -108,12 +108,13 @@ class FallbackSettings(Settings):
     silent_ms: Milliseconds = 1_500
     """Moshi's time to begin to speak when a turn is its own; frames that do not come for so long
     count as a failure."""
-    probe_ms: Milliseconds = 1_000
+    probe_ms: Annotated[int, Field(ge=100, le=600_000)] = 1_000
     """Between two looks at a part that has failed."""
-    probe_timeout_ms: Milliseconds = 2_000
-    """For one look."""
+    probe_timeout_ms: Milliseconds = 1_500
+    """For one look; a part that always needs longer stays out of use."""
     probes: PositiveInt = 2
-    """Looks in a row that must go well before the part is used again."""
+    """Looks in a row that must go well before the part is used again. From healing to use it
+    takes at most ``probes`` + 1 times the larger of the two times above: 4.5 s."""
     min_free_vram: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
     """Share of the card's memory that must be free for a new conversation with Moshi."""
 

@@ -281,6 +281,8 @@ class TroubleSettings(Settings):
 
     spoken: bool = True
     """Say in a sentence that the answer failed, so that nobody waits in silence."""
+    without_llm: str = "I can't look things up right now."
+    """Said once when Moshi begins to answer without the language model. Empty: nothing is said."""
 
 
 class StoreSettings(Settings):

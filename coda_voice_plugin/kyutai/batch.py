@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from .checkpoint import Loaded
-from .controls import Controls
+from .controls import Controls, Oracle
 from .frames import FRAME, Fresh, MoshiInput, MoshiOutput, Sampling, Snapshot
 from .streams import Streams
 
@@ -30,6 +30,7 @@ class MoshiBatch:
         self._mimi = loaded.mimi
         self._lm = loaded.lm
         self._controls: Controls
+        self._oracle = Oracle(loaded.lm, loaded.oracle, slots, loaded.device)
         pinned = self._streams.cuda
         self._sound_in = torch.zeros(slots, 1, FRAME, pin_memory=pinned)
         self._sound_out = torch.zeros(slots, FRAME, pin_memory=pinned)
@@ -63,6 +64,7 @@ class MoshiBatch:
             streams.gen.set_exec_mask(live)
             codes = self._encode(work)
             self._controls.set(work)
+            self._oracle.set(work, streams.gen._streaming_state)
             out = streams.gen.step(codes)
             return self._leave(work, live, out)
 
@@ -144,6 +146,7 @@ class MoshiBatch:
             temp_text=chosen.text_temperature,
             top_k=chosen.top_k,
             top_k_text=chosen.text_top_k,
+            condition_tensors=self._oracle.conditions(lm),
             on_text_logits_hook=self._controls.on_text_logits,
             on_text_hook=self._controls.on_text,
             on_audio_hook=self._controls.on_audio,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ _SETTINGS: dict[Kind, str] = {
     "voice": "kyutai.tts_model",
 }
 _PERSONAPLEX = "personaplex"
+_ORACLE = "oracle_emb."
+"""Keys of the table that weights with an oracle stream have beside stock Moshi's (KAME)."""
 _GB = 1e9
 
 
@@ -53,6 +56,9 @@ class Loaded:
     device: str
     takes_prompts: bool = False
     """Whether the weights were trained to be told who they are (PersonaPlex)."""
+    oracle: Any | None = None
+    """The table of the oracle stream (``moshi.models.lm_utils.ScaledEmbedding``, ``[text_card + 1,
+    dim]``), never quantized; None for weights that were trained without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +150,11 @@ def load(
     if published:
         number_format = "int8"
     with _explained(written, engine):
-        lm = _load_lm(info, written, device, number_format, context, engine)
+        lm, oracle = _load_lm(info, written, device, number_format, context, engine)
         mimi = info.get_mimi(device)
         tokenizer = info.get_text_tokenizer()
     name = f"{model_path} {number_format} {lm.context}"
-    return Loaded(name, mimi, lm, tokenizer, info, device, written.takes_prompts)
+    return Loaded(name, mimi, lm, tokenizer, info, device, written.takes_prompts, oracle)
 
 
 def _read(model_path: str, models: ModelsSettings, engine: str) -> _Written:
@@ -227,24 +233,48 @@ def _load_lm(
     number_format: NumberFormat,
     context: int | None,
     engine: str,
-) -> Any:
+) -> tuple[Any, Any | None]:
+    """The language model, and its table of the oracle stream where it has one."""
     import torch
 
     dtype = torch.float32 if number_format == "fp32" else torch.bfloat16
     whole = (info.lm_config or {}).get("context") or 3_000
     shorter = {"context": context} if context is not None and context < whole else {}
+    told = _KINDS.get(written.model_type) == "dialogue" and _hears_oracle(info, written, engine)
     if number_format == "int8":
         if find_spec("bitsandbytes") is None:
             raise EngineMissingError(engine, "bitsandbytes", "moshi")
         if not (info.lm_config or {}).get("quantize"):
             # through the host's memory: a card that holds int8 need not hold bf16
-            lm = info.get_moshi("cpu", dtype, lm_kwargs_overrides=shorter)
-            return quantized(lm, device)
+            if not told:
+                lm = info.get_moshi("cpu", dtype, lm_kwargs_overrides=shorter)
+                return quantized(lm, device), None
+            lm, oracle = _fill(info, "cpu", dtype, shorter, told=True)
+            if oracle is not None:
+                oracle.to(device)
+            return quantized(lm, device), oracle
         # its scales must stay float32: upstream would round them with everything else
-        return _fill(info, device, dtype, shorter, keep=("_scb",))
-    if written.takes_prompts:
-        return _fill(info, device, dtype, shorter)
-    return info.get_moshi(device, dtype, lm_kwargs_overrides=shorter)
+        return _fill(info, device, dtype, shorter, keep=("_scb",), told=told)
+    if written.takes_prompts or told:
+        return _fill(info, device, dtype, shorter, told=told)
+    return info.get_moshi(device, dtype, lm_kwargs_overrides=shorter), None
+
+
+def _hears_oracle(info: Any, written: _Written, engine: str) -> bool:
+    """Whether the weights know an oracle stream; raises WrongModelError where it cannot be had."""
+    from safetensors import safe_open
+
+    if info.moshi_weights.suffix not in (".safetensors", ".sft", ".sfts"):
+        return False
+    with safe_open(info.moshi_weights, framework="pt") as weights:  # type: ignore[no-untyped-call]
+        found = any(name.startswith(_ORACLE) for name in weights.keys())  # noqa: SIM118
+    if found and (info.lora_weights is not None or written.config.get("conditioners")):
+        raise WrongModelError(
+            engine,
+            f"{written.files.folder} has an oracle stream together with LoRA weights or "
+            "conditioners, which cannot be loaded here.",
+        )
+    return found
 
 
 def quantized(lm: Any, device: str) -> Any:
@@ -259,12 +289,19 @@ def quantized(lm: Any, device: str) -> Any:
 
 
 def _fill(
-    info: Any, device: str, dtype: Any, overrides: dict[str, Any], keep: tuple[str, ...] = ()
-) -> Any:
+    info: Any,
+    device: str,
+    dtype: Any,
+    overrides: dict[str, Any],
+    keep: tuple[str, ...] = (),
+    *,
+    told: bool = False,
+) -> tuple[Any, Any | None]:
     """Load weights that upstream's loader would spoil or refuse into upstream's model.
 
     PersonaPlex was trained to foretell the user too: 16 steps of the depth transformer,
-    of which a conversation uses the first eight.
+    of which a conversation uses the first eight. Weights with an oracle stream (``told``) have
+    a table that upstream's model has no place for: it is returned beside the model.
     """
     from safetensors.torch import load_file
 
@@ -273,12 +310,24 @@ def _fill(
     for key, value in state.items():
         if value.dtype.is_floating_point and not key.endswith(keep or ("\0",)):
             state[key] = value.to(dtype)
+    oracle = _set_aside(state, lm) if told else None
     wanted = lm.state_dict()
     for key in list(state):
         if key.startswith(("depformer", "linears")):
             _trim(key, state, wanted)
     lm.load_state_dict(state, assign=True)
-    return lm.eval()
+    return lm.eval(), oracle
+
+
+def _set_aside(state: dict[str, Any], lm: Any) -> Any:
+    """Take the oracle's table out of ``state``. It is one like that of the text (``lm`` has no
+    weights yet, so the copy costs nothing)."""
+    rows = {key: state.pop(key) for key in list(state) if key.startswith(_ORACLE)}
+    oracle = copy.deepcopy(lm.text_emb)
+    oracle.load_state_dict(
+        {key.removeprefix(_ORACLE): value for key, value in rows.items()}, assign=True
+    )
+    return oracle.eval().requires_grad_(False)
 
 
 def _trim(key: str, state: dict[str, Any], wanted: dict[str, Any]) -> None:

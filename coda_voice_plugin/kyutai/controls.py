@@ -2,19 +2,22 @@
 
 The hooks edit the sampled tensors in place, row by row, on the model's device: a rule
 that depends on what the model chose is decided there, so that a step never waits for
-the host in its middle.
+the host in its middle. What a slot is told goes in by a condition of moshi's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from ..errors import EngineError
 from .frames import MoshiInput, TextRule
 
 OWN = -1
 """In a row of choices: the model's own."""
+_ORACLE = "oracle"
 
 
 class Controls:
@@ -130,3 +133,54 @@ class Controls:
         for slot, codes in given.items():
             self._audio[slot] = torch.tensor(codes, device=self._device)
         self._forced = set(given)
+
+
+class Oracle:
+    """One oracle token for each slot, added to what the model hears. Lives on the model's thread.
+
+    KAME adds the row of an oracle token to that of the text token in each step, and the row of
+    padding where nothing is told (SakanaAI/kame at babaa58, src/kame/models/lm.py: forward_text
+    and LMGen._step). moshi adds a condition of each slot to its input in each step: the same
+    sum, in another order. ``table`` is ``Loaded.oracle``, None where nothing can be told.
+    """
+
+    def __init__(self, lm: Any, table: Any | None, slots: int, device: str) -> None:
+        self._table = table
+        self._filler = lm.text_padding_token_id
+        self._last = lm.text_initial_token_id
+        self._slots = slots
+        self._device = device
+        self._tokens = torch.full((slots, 1), self._filler, pin_memory=device.startswith("cuda"))
+
+    def conditions(self, lm: Any) -> dict[str, Any]:
+        """What LMGen is opened with; prepares ``lm`` to be told."""
+        if self._table is None:
+            return {}
+        from moshi.conditioners.base import ConditionFuser, ConditionType
+
+        lm.fuser = ConditionFuser({"sum": [_ORACLE], "cross": [], "prepend": []})
+        mask = torch.ones(self._slots, 1, dtype=torch.bool, device=self._device)
+        return {_ORACLE: ConditionType(self._rows(), mask)}
+
+    def set(self, work: Mapping[int, MoshiInput], state: Any) -> None:
+        """Put the tokens of the coming step into ``state``, which is LMGen's.
+
+        Raises EngineError for a token that the weights do not know.
+        """
+        told = {slot: each.oracle for slot, each in work.items() if each.oracle is not None}
+        if self._table is None:
+            if told:
+                raise EngineError("moshi", "these weights have no oracle stream.")
+            return
+        self._tokens.fill_(self._filler)
+        for slot, token in told.items():
+            if not 0 <= token <= self._last:
+                raise EngineError("moshi", f"{token} is no oracle token of these weights.")
+            self._tokens[slot] = token
+        state.condition_sum.copy_(self._rows())
+
+    def _rows(self) -> torch.Tensor:
+        """``[slots, 1, dim]``"""
+        assert self._table is not None
+        rows: torch.Tensor = self._table(self._tokens.to(self._device, non_blocking=True))
+        return rows

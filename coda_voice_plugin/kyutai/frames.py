@@ -80,6 +80,9 @@ class MoshiInput:
     audio: tuple[int, ...] | None = None
     """Codes that replace the model's own in this step, ``[dep_q]``, already delayed (codebook k
     gets frame i - delay_k): for prompts."""
+    oracle: int | None = None
+    """The oracle token of this step; None: nothing to tell. Only for weights with an oracle
+    stream."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

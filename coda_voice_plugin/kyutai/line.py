@@ -100,6 +100,8 @@ class Line(ABC):
 
     can_say: bool = False
     """Whether :meth:`say` and :meth:`hold` work; a stock server offers neither."""
+    hears_oracle: bool = False
+    """Whether :meth:`tell` works: the model here has weights with an oracle stream."""
 
     @abstractmethod
     def push(self, samples: Floats) -> None:
@@ -123,10 +125,29 @@ class Line(ABC):
         """What has become of the given words by now; empty where none can be given."""
         return Report()
 
+    def tell(self, text: str) -> None:
+        """Append these words to the oracle stream: what a better informed mind would say.
+
+        The model hears them, at the pace of its steps, and says what it makes of them. Give
+        whole words. Raises EngineError where the line cannot, and when too much waits.
+        """
+        raise EngineError(
+            "moshi", "cannot be told anything on this line: its weights have no oracle stream."
+        )
+
+    def untell(self) -> None:
+        """Forget what was told and not heard yet; what is told next begins a new oracle
+        utterance. Does nothing where the line cannot :meth:`tell`."""
+        return
+
     @abstractmethod
     def hush(self) -> None:
-        """Forget the words that were given and not said yet, and be silent until the user
-        has spoken or words are given."""
+        """Forget the words that were given and not said yet, and what was told and not heard
+        yet, and be silent until the user has spoken or words are given."""
+
+    @abstractmethod
+    def unhush(self) -> None:
+        """End a :meth:`hush`: it may speak by itself before the user does."""
 
     @abstractmethod
     def hold(self, held: bool) -> None:

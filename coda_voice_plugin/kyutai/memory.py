@@ -44,7 +44,8 @@ class Footprint:
 
 def footprint(loaded: Loaded) -> Footprint:
     """Computed from the shapes of the loaded modules, so it holds for every checkpoint."""
-    weights = sum(_bytes(module) for module in (loaded.lm, loaded.mimi))
+    modules = (loaded.lm, loaded.mimi, loaded.oracle)
+    weights = sum(_bytes(module) for module in modules if module is not None)
     remembered = sum(
         _kv_bytes(attention)
         for module in (loaded.lm.transformer, loaded.mimi)

@@ -19,6 +19,7 @@ from .frames import FRAME_S, RATE, Begin, Fresh, MoshiInput, MoshiOutput, Sampli
 from .line import open_with
 from .memory import Footprint, footprint, slots_that_fit
 from .monologue import Monologue
+from .oracle import OracleQueue
 from .persona import LONGEST_VOICE_S, Persona, Prompter, SnapshotCache, check, level, prompt
 from .script import Script
 from .slot import MoshiSlot
@@ -70,13 +71,17 @@ class MoshiEngine:
         BusyError when no slot is free, and what telling a persona raises.
         """
         fresh = await self._persona(persona_of(settings))
+        loaded = self.loaded
         slot = MoshiSlot(
-            Script(self.loaded.tokenizer),
-            Monologue(self.loaded.tokenizer),
+            Script(loaded.tokenizer),
+            Monologue(loaded.tokenizer),
             begin or fresh,
             self.wheel.leave,
             settings.max_conversation_length,
             fresh,
+            OracleQueue(loaded.tokenizer, loaded.lm.text_initial_token_id)
+            if loaded.oracle is not None
+            else None,
         )
         if begin is None:
             open_with(slot, settings.opening)

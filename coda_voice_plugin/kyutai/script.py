@@ -97,7 +97,7 @@ class Script:
         than :data:`MOST_WORDS` would wait.
         """
         readable = text.encode(errors="ignore").decode()  # a stray surrogate is no character
-        words = [Given(word, self._encode(word), manner) for word in readable.split()]
+        words = [Given(word, pieces_of(word, self._tokenizer), manner) for word in readable.split()]
         words = [word for word in words if word.tokens]
         if not words:
             return
@@ -190,10 +190,12 @@ class Script:
             self._current = None
             self._least = CLAUSE_PADS.get(word.text[-1], LEAST_PADS)
 
-    def _encode(self, word: str) -> tuple[int, ...]:
-        tokens = self._tokenizer.encode(word)
-        if EPAD in tokens:
-            known = "".join(each for each in word if EPAD not in self._tokenizer.encode(each))
-            tokens = self._tokenizer.encode(known) if known else []
-        # signs that are known apart may be unknown where the tokenizer joins them
-        return tuple(token for token in tokens if token not in SPECIAL)
+
+def pieces_of(word: str, tokenizer: Any) -> tuple[int, ...]:
+    """The tokens of ``word``, without the characters that ``tokenizer`` does not know."""
+    tokens = tokenizer.encode(word)
+    if EPAD in tokens:
+        known = "".join(each for each in word if EPAD not in tokenizer.encode(each))
+        tokens = tokenizer.encode(known) if known else []
+    # signs that are known apart may be unknown where the tokenizer joins them
+    return tuple(token for token in tokens if token not in SPECIAL)

@@ -12,6 +12,7 @@ from .frames import FRAME, FRAME_S, Begin, Floats, MoshiInput, MoshiOutput
 from .hushed import Hush, is_loud
 from .line import Line, Manner, Report, Spoken, SpokenFrames
 from .monologue import Monologue
+from .oracle import OracleQueue
 from .script import MOST_WORDS, PAD, Script
 
 DELAY = 1
@@ -26,7 +27,8 @@ class MoshiSlot(Line):
     ``begin`` is how the slot begins, ``leave`` frees it. With ``renew_s`` the slot begins
     anew, as ``anew`` says (``begin``, where it is not given), in the first silence after so
     many seconds: the model was trained on some minutes of conversation. It then waits for
-    the user, who would wonder at a second greeting.
+    the user, who would wonder at a second greeting. ``oracle`` is for weights with an
+    oracle stream.
     """
 
     can_say = True
@@ -39,8 +41,10 @@ class MoshiSlot(Line):
         leave: Callable[[MoshiSlot], None],
         renew_s: float | None = None,
         anew: Begin | None = None,
+        oracle: OracleQueue | None = None,
     ) -> None:
         self.script = script
+        self.hears_oracle = oracle is not None
         self.arrivals = Arrivals()
         self.missed = 0
         """Ticks that the user's sound came too late for."""
@@ -49,6 +53,7 @@ class MoshiSlot(Line):
         self.paused = False
         """While paused the slot stands still: neither hears nor speaks."""
         self._monologue = monologue
+        self._oracle = oracle
         self._start = anew or begin
         self._begin: Begin | None = begin
         self._leave = leave
@@ -86,9 +91,24 @@ class MoshiSlot(Line):
         cut = tuple(word.text for word in script.cut)
         return Report(tuple(self._said), cut, soon + script.waiting)
 
+    def tell(self, text: str) -> None:
+        if self._oracle is None:
+            super().tell(text)
+        else:
+            self._oracle.append(text)
+
+    def untell(self) -> None:
+        if self._oracle is not None:
+            self._oracle.reset()
+
     def hush(self) -> None:
         self._hush.begin()
         self.script.hush()
+        self.untell()
+
+    def unhush(self) -> None:
+        self._hush.end()
+        self.script.free()
 
     def hold(self, held: bool) -> None:
         self.script.hold(held)
@@ -109,8 +129,11 @@ class MoshiSlot(Line):
             self.missed += self._steps > 0
             return None
         self._listen(sound)
+        told = None if self._oracle is None else self._oracle.take()
+        if told is not None:
+            self._quiet = 0  # else it might begin anew between a question and its answer
         begin, self._begin = self._begin, None
-        return MoshiInput(sound, begin=begin, text=self.script.rule())
+        return MoshiInput(sound, begin=begin, text=self.script.rule(), oracle=told)
 
     def give(self, out: MoshiOutput) -> None:
         sounds = self.script.step - DELAY
@@ -127,11 +150,16 @@ class MoshiSlot(Line):
         self._speech.put(Spoken(self._samples, out.sound, words, talking))
         self._samples += FRAME
         self._note(sounds)
-        if self._renew is not None and self._steps >= self._renew and self._quiet >= SILENCE:
+        if self._renew is not None and self._steps >= self._renew and self._idle:
             self._begin_anew()
 
     def fail(self, error: VoiceError) -> None:
         self._speech.fail(error)
+
+    @property
+    def _idle(self) -> bool:
+        told = self._oracle is not None and self._oracle.waiting
+        return self._quiet >= SILENCE and not told
 
     def _note(self, step: int) -> None:
         """The frame of ``step`` is the latest: note where the given word ended that it ends."""
@@ -145,6 +173,7 @@ class MoshiSlot(Line):
     def _begin_anew(self) -> None:
         self._begin, self._steps, self._quiet = self._start, 0, 0
         self.renewed += 1
+        self.untell()
         if not self.script.waiting:
             self.hush()
 

@@ -41,8 +41,8 @@ SKIP_S = 3 * FRAME_S
 """Delay from which ticks are skipped rather than caught up with."""
 STUCK_S = 10.0
 """A step that takes longer ends the calls; the model is waited for and begun anew."""
-RETRY_S = 5.0
-"""Between two attempts to begin a broken model anew."""
+RETRY_S = 2.0
+"""Between two attempts to begin a broken model anew: who waits for it counts seconds."""
 MOST_WAITING = 64
 """Seats that may wait for a slot; more are refused."""
 

@@ -37,12 +37,14 @@ def tiny_moshi(
     layers: int = 2,
     context: int = 3_000,
     seed: int = 0,
+    oracle: bool = False,
     **overrides: Any,
 ) -> Path:
     """Write a dialogue model of ``dim`` and ``layers`` into ``folder``; return it.
 
     ``card`` is the number of codes of a codebook (2,048 in the real one), ``context``
-    counts steps of 80 ms. ``overrides`` go into the model's configuration.
+    counts steps of 80 ms. With ``oracle`` its weights have the table of an oracle stream,
+    as KAME's, and are else the same. ``overrides`` go into the model's configuration.
     """
     config = _small(card=card, dim=dim, num_layers=layers, context=context)
     config.update(overrides)
@@ -51,7 +53,7 @@ def tiny_moshi(
         "lm_gen_config": {"temp": 0.8, "temp_text": 0.7, "top_k": 250, "top_k_text": 25},
         "model_id": {"sig": "tiny", "epoch": 0},
     }
-    return write_checkpoint(folder, config, names, card=card, seed=seed)
+    return write_checkpoint(folder, config, names, card=card, seed=seed, oracle=oracle)
 
 
 def tiny_stt(
@@ -172,11 +174,13 @@ def write_checkpoint(
     seed: int,
     pauses: float = 1.0,
     conditions: float = 1.0,
+    oracle: bool = False,
 ) -> Path:
     """Write tokenizer, codec, model and config.json, with random weights.
 
     ``pauses`` enlarges the weights of the two tokens between words, which would hardly ever be
     chosen, ``conditions`` those of what the model is told, which would drown everything else.
+    ``oracle`` adds the table of an oracle stream.
     """
     import torch
     from moshi.models import loaders
@@ -197,6 +201,9 @@ def write_checkpoint(
         for name, value in weights.items():
             if name.endswith(("output_proj.weight", "learnt_padding")):
                 value.mul_(conditions)
+        if oracle:
+            text = weights["text_emb.weight"]
+            weights["oracle_emb.weight"] = text.std() * torch.randn_like(text)
         save_file(weights, folder / "model.safetensors")
     where = f"file://{folder.resolve()}"
     files = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from solo import Heard, assert_same, speech
+from solo import Heard, assert_same, is_same, speech
 from test_batch import GREEDY, Caller, run, staggered
 
 from coda_voice_plugin import ModelTooBigError, VoiceConfig
@@ -82,6 +82,31 @@ def test_a_copied_slot_goes_on_like_the_one_it_was_copied_from(batch: MoshiBatch
         out = batch.step({0: MoshiInput(frame), 2: MoshiInput(frame, begin=begin)})
         assert out[0].token == out[2].token
         np.testing.assert_allclose(out[0].sound, out[2].sound, atol=1e-5)
+
+
+def test_a_slot_that_is_told_something_hears_it_and_the_others_do_not(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    knowing = tiny_moshi(tmp_path_factory.mktemp("told"), context=16, oracle=True)
+    for batch in opened(knowing):
+        logs = []
+        for told in ({}, {10: 256, 11: 40, 12: 41}):
+            callers = {slot: Caller(slot, 40) for slot in range(3)}
+            for tick in range(40):
+                out = batch.step(
+                    {
+                        slot: caller.next(oracle=told.get(tick) if slot == 1 else None)
+                        for slot, caller in callers.items()
+                    }
+                )
+                for slot, caller in callers.items():
+                    caller.take(out[slot])
+            logs.append(callers)
+        untold, told_one = logs
+        for slot in (0, 2):
+            assert_same(told_one[slot].heard, untold[slot].heard)
+        assert not is_same(told_one[1].heard, untold[1].heard)
+        assert is_same(told_one[1].heard[:9], untold[1].heard[:9])
 
 
 def test_after_a_failure_the_batch_begins_anew(batch: MoshiBatch) -> None:

@@ -112,6 +112,9 @@ class ScriptedLine(Line):
         if self._obeys and (saying := self._sounds.get(self.taken)) is not None:
             self._dropped.add(saying)
 
+    def unhush(self) -> None:
+        pass
+
     def hold(self, held: bool) -> None:
         if not self.held or self.held[-1][1] != held:
             self.held.append((asyncio.get_running_loop().time(), held))

@@ -63,6 +63,7 @@ class MoshiVoiceProcessor(Strategy):
         from .conversation import Conversation
 
         call.barge_in = call.config.moshi.barge_in == "voice"
+        call.can_hold = False  # its sound is live
         async with self._line(call) as line:
             await Conversation(call, line).run()
 

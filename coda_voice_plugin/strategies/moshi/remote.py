@@ -98,6 +98,9 @@ class RemoteLine(Line):
         """Moshi goes on speaking over there; here nothing of it is heard."""
         self._cut.hush.begin()
 
+    def unhush(self) -> None:
+        self._cut.hush.end()
+
     def hold(self, held: bool) -> None:
         """What it begins while held is not heard, to its end; what it had begun goes on.
 

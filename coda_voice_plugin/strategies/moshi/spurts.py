@@ -23,6 +23,8 @@ class Piece:
     """From the first audible frame, or word, to the end of its tail."""
     quiet: bool
     """Silence inside a spurt: it may be left out when the listener is behind."""
+    loudness: float = 0.0
+    """Root mean square of its sound."""
 
 
 class Spurts:
@@ -32,6 +34,6 @@ class Spurts:
         self._quiet = TAIL
 
     def push(self, spoken: Spoken) -> Piece:
-        audible = float(np.sqrt(np.mean(np.square(spoken.sound)))) >= AUDIBLE
-        self._quiet = 0 if audible or spoken.talking else self._quiet + 1
-        return Piece(spoken, speech=self._quiet < TAIL, quiet=self._quiet > 0)
+        loudness = float(np.sqrt(np.mean(np.square(spoken.sound))))
+        self._quiet = 0 if loudness >= AUDIBLE or spoken.talking else self._quiet + 1
+        return Piece(spoken, self._quiet < TAIL, self._quiet > 0, loudness)

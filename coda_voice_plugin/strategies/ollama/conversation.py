@@ -32,28 +32,30 @@ class Conversation:
 
     def __init__(self, call: Call, kept: KeptAnswers, rest: Rest) -> None:
         self._call = call
-        self._kept = kept
+        self.kept = kept
+        self.openers = Openers(call.config)
         self._rest = rest
-        self._openers = Openers(call.config)
         self.question: Question | None = None
         """What the last answer ended with, if that waits for a yes."""
 
     async def answer(self, reply: Reply, text: str) -> None:
         """Answer ``text`` by ``reply``; return when it has been heard or dropped."""
-        voice = Voice(reply, self._openers.opener(reply))
-        answer = Answer(self._call, reply, voice, self._kept, self._call.host.llm)
+        voice = Voice(reply, self.openers.opener(reply))
+        answer = Answer(self._call, reply, voice, self.kept, self._call.host.llm)
         async with reply:
             await answer.give(text, self.question)
         self.given(reply, answer)
 
-    def given(self, reply: Reply, answer: Answer) -> None:
-        """``answer`` is over: note what lasts of it."""
+    def given(self, reply: Reply, answer: Answer | None) -> None:
+        """``answer`` is over: note what lasts of it. None: somebody else answered."""
         if not reply.is_released:
             return  # the user meant something else
         if self.question is not None:
             self.question.decline()  # unless it has been accepted: once is enough
             self.question = None
-        if reply.interrupted or reply.error:
+        if answer is None:
+            pass
+        elif reply.interrupted or reply.error:
             for event in answer.toolbox.events:
                 self._call.remember(event)
         elif answer.question is not None:

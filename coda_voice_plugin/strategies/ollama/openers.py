@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import cycle
 from typing import TypeVar
 
@@ -32,8 +32,15 @@ class Openers:
 class Opener:
     """Breaks the silence of one answer, once, when it has lasted too long."""
 
-    def __init__(self, reply: Reply, texts: cycle[str], after_s: float) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        texts: Iterator[str],
+        after_s: float,
+        say: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._reply = reply
+        self._say = say or self._say_with_tts
         self._texts = texts
         self._after_s = after_s
         self._spoken = False
@@ -66,9 +73,12 @@ class Opener:
         if text is None:
             return
         self._spoken = self._speaking = True
-        reply.generated += f"{text} "
-        await reply.say(text)
+        await self._say(text)
         self._speaking = False
+
+    async def _say_with_tts(self, text: str) -> None:
+        self._reply.generated += f"{text} "
+        await self._reply.say(text)
 
     async def _long_silence(self) -> None:
         """Return when nothing has been heard for too long."""

@@ -85,8 +85,8 @@ class Thoughts:
             self._thought.drop()
             self._thought = None
 
-    async def confirm(self, utterance: Utterance) -> None:
-        """The turn is over: let the answer to it be heard."""
+    async def confirm(self, utterance: Utterance) -> Reply:
+        """The turn is over: let the answer to it, which is returned, be heard."""
         self._doubt(utterance.text)
         thought = self._thought or self._begin(utterance.text)
         dropped, wasted = self._dropped, self._wasted
@@ -97,6 +97,7 @@ class Thoughts:
             self._call.notify(
                 "thoughts_dropped", turn=thought.reply.turn, count=dropped, words=wasted
             )
+        return thought.reply
 
     def _doubt(self, text: str) -> None:
         if self._thought is not None and not alike(self._thought.text, text):

@@ -1,0 +1,104 @@
+"""The parts of one process that its calls share: who is well, the minds, Moshi, the figures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from coda_voice_plugin import Call, EngineError, EngineTimeoutError, Host
+from coda_voice_plugin.kyutai.line import Line
+
+from .health import Health, Part
+from .minds import Minds
+from .tally import Tally
+from .watched import Watched, note
+
+if TYPE_CHECKING:
+    from coda_voice_plugin.kyutai.moshi import MoshiEngine
+
+
+@dataclass
+class Parts:
+    """Made when the strategy opens. ``engine`` is None where Moshi is elsewhere, or nowhere."""
+
+    host: Host
+    health: Health
+    minds: Minds
+    tally: Tally
+    engine: MoshiEngine | None = None
+    _ticks: int = field(default=-1, init=False)
+
+    def line(self, call: Call) -> AbstractAsyncContextManager[Line]:
+        """A line to Moshi for ``call``; raises EngineError where there is none to be had."""
+        if self.engine is not None:
+            if self.short_of_memory:
+                raise EngineError(
+                    "moshi", "the GPU's memory is nearly full; no new line is opened."
+                )
+            return self.engine.line(call.config.moshi)
+        from ..moshi.remote import open_remote
+
+        return open_remote(call.config)
+
+    def mind(self, part: Part) -> Watched:
+        """The mind, its deadlines kept and its failures noted; raises EngineError."""
+        first_s = self.host.config.fallback.first_token_ms / 1000
+        return Watched(self.minds.get(part), part, self.health, first_s)
+
+    def blame(self, error: EngineError) -> None:
+        """Count ``error`` against the voice that it names: Moshi's, or that of ``tts``."""
+        labels: tuple[tuple[Part, str], ...] = (
+            ("moshi", "moshi"),
+            ("tts", self.host.label("tts")),
+        )
+        for named in (error.engine, error.engine.split(" ")[0]):
+            for part, label in labels:
+                if self.health.has(part) and named in (label, label.split(" ")[0]):
+                    note(self.health, part, error)
+                    return
+
+    # Moshi's condition.
+
+    async def look_at_moshi(self) -> None:
+        """Raise EngineError while Moshi here cannot take or carry a call."""
+        engine = self.engine
+        if engine is None:
+            raise EngineError("moshi", "is not loaded.")
+        if engine.wheel.down is not None:
+            raise engine.wheel.down
+        if self.short_of_memory:
+            raise EngineError("moshi", "the GPU's memory is nearly full.")
+        before, self._ticks = self._ticks, engine.wheel.ticks.count
+        if engine.wheel.taken and before == self._ticks:
+            raise EngineTimeoutError("moshi", "its ticks stand still.")
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether Moshi's ticks overrun: more than a fifth of the latest."""
+        return self.engine is not None and self.engine.wheel.ticks.overloaded
+
+    @property
+    def short_of_memory(self) -> bool:
+        """Whether the card has less free memory than ``fallback.min_free_vram`` of its own."""
+        free = free_memory(self.engine)
+        return free is not None and free < self.host.config.fallback.min_free_vram
+
+    def report(self) -> Mapping[str, Any]:
+        """Figures for the operator."""
+        return {
+            "moshi": None if self.engine is None else self.engine.report(),
+            "parts": self.health.report(),
+            "latency": self.tally.report(),
+        }
+
+
+def free_memory(engine: MoshiEngine | None) -> float | None:
+    """The free share of the memory of the card that ``engine`` runs on; None without a card."""
+    torch = sys.modules.get("torch")
+    if engine is None or torch is None or engine.loaded.device == "cpu":
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return float(free / total)
