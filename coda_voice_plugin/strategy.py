@@ -66,6 +66,12 @@ class Strategy(ABC):
         """Like :meth:`weights_for`, but it can do without them: what cannot be had is logged."""
         return ()
 
+    @classmethod
+    def notes_for(cls, config: VoiceConfig) -> Sequence[str]:
+        """What of it will not be had on this machine with these settings, in sentences;
+        ``coda-voice check`` shows them."""
+        return ()
+
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
         """Load models once per process; free them when the block ends."""

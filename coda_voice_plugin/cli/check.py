@@ -72,6 +72,8 @@ def examine(choice: Choice, *, load: bool) -> Iterator[Finding]:
     if engines:
         yield packages("cpu")
     yield from weight_files(config, plugins)
+    for note in plugins.strategy(config.strategy).notes_for(config):
+        yield Finding(True, "note", note)
     yield port(config)
     if load:
         yield loaded(config, plugins)

@@ -40,7 +40,6 @@ WITHOUT_EFFECT = frozenset(
         "reserved_system",
         "dynamic_allocation",
         "moshi.enable_streaming",
-        "moshi.external_llm_enabled",
         "moshi.target_latency_ms",
     }
 )

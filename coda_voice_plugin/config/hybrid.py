@@ -39,7 +39,7 @@ class HybridSettings(Settings):
     """Said once where the answer is late; after that there is silence."""
     second_after_ms: Milliseconds = 2_500
     """Silence behind the opener that one of ``second_phrases`` breaks."""
-    opener_start_ms: Milliseconds = 480
+    opener_start_ms: Milliseconds = 800
     """Moshi's time to begin the opener; then the answer goes without."""
     opener_words: PositiveInt = 12
     """Longest ``free`` opener, in words, once the answer is ready; it ends at the next clause."""

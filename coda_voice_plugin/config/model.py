@@ -82,9 +82,9 @@ class TurnSettings(Settings):
     """Judge by melody (Smart Turn) whether the sentence is finished."""
     pre_roll_ms: Milliseconds = 400
     """Sound kept from before speech was noticed, so that the first word is whole."""
-    min_speech_ms: Milliseconds = 100
+    min_speech_ms: Milliseconds = 64
     """Shorter sounds are not speech."""
-    barge_in_ms: Milliseconds = 100
+    barge_in_ms: Milliseconds = 64
     """Speech of this length while a reply sounds makes it fall silent, until it is known whether
     the user interrupts."""
     interrupt_ms: Milliseconds = 700
@@ -106,7 +106,9 @@ class TurnSettings(Settings):
         "ah",
         "oh",
         "aha",
+        "huh",
         "wow",
+        "well",
         "yeah",
         "yep",
         "okay",

@@ -73,7 +73,8 @@ class MoshiSettings(Settings):
     enable_streaming: bool = True
     """Accepted for Coda's files, without effect: Moshi always speaks while it listens."""
     external_llm_enabled: bool = True
-    """Let the ``hybrid`` strategy ask a language model."""
+    """Let the strategies ``hybrid`` and ``adaptive`` ask a language model. Off: Moshi answers alone
+    while it can."""
     inner_monologue_enabled: bool = True
     """Show the words that Moshi writes beside its speech, and keep them. Off: it speaks without
     captions and history."""

@@ -99,7 +99,6 @@ def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
         f"voice.fallback_tts_model ({path}:23) has no effect: the traditional pipeline is "
         "off, and tts chooses the engine.",
         "voice.moshi.target_latency_ms, voice.moshi.enable_streaming, "
-        "voice.moshi.external_llm_enabled, "
         "voice.total_vram, voice.reserved_system, voice.dynamic_allocation: no effect in this "
         "version.",
     )

@@ -10,14 +10,16 @@ from typing import Any, ClassVar
 
 from coda_voice_plugin import (
     Call,
+    EngineError,
     Host,
     Need,
+    NoDeviceError,
     Strategy,
     VoiceConfig,
     VoiceError,
     hookimpl,
 )
-from coda_voice_plugin.weights import KNOWN
+from coda_voice_plugin.weights import KNOWN, checkpoint
 
 from ..moshi import SAMPLE_RATE
 from ..ollama.conversation import Conversation as Chain
@@ -61,15 +63,33 @@ class HybridVoiceProcessor(Strategy):
 
     @classmethod
     def optional_weights_for(cls, config: VoiceConfig) -> Sequence[Sequence[str]]:
-        """Moshi's and the embedded mind's, where a rung of the ladder uses them."""
+        """Moshi's, where it could run, and the embedded mind's, if the ladder names it."""
         ladder = config.fallback.ladder
-        moshi = {"hybrid", "moshi"} & set(ladder) and not config.moshi.url and _others(config)
+        needs: list[Sequence[str]] = []
+        if _uses_moshi(config) and not config.moshi.url and _others(config):
+            try:
+                require_device(config)
+            except EngineError:
+                pass  # told when it is opened: nobody wants 16 GB that cannot run
+            else:
+                needs.append((config.moshi.model_path,))
         embedded = config.embedded_llm
-        names = [each for each in (embedded.model, embedded.fallback_model) if each in KNOWN]
-        return (
-            *(((config.moshi.model_path,),) if moshi else ()),
-            *((names,) if names and "embedded" in ladder else ()),
-        )
+        names = [each for each in (embedded.model, embedded.fallback_model or "") if each in KNOWN]
+        if names and "embedded" in ladder:
+            needs.append(names)
+        return needs
+
+    @classmethod
+    def notes_for(cls, config: VoiceConfig) -> Sequence[str]:
+        """Why Moshi will not be part of it, if that is known beforehand."""
+        if not _uses_moshi(config) or config.moshi.url:
+            return ()
+        try:
+            require_device(config)
+            checkpoint(config.moshi.model_path, config.models)
+        except VoiceError as error:
+            return (f"{cls.name} goes on without Moshi: {error}",)
+        return ()
 
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
@@ -108,6 +128,7 @@ class HybridVoiceProcessor(Strategy):
                 rest = Rest(call, tasks)
                 chain = Chain(call, self._kept, rest)
                 routing = self.routing(call, parts)
+                tasks.create_task(routing.prepare(), name="tools")
                 answers = Answers(call, parts, partner, self.ways, chain, routing)
                 greeting = tasks.create_task(answers.greet(), name="greeting")
                 await Conversation(call, tasks, answers, rest).run()
@@ -124,12 +145,13 @@ class HybridVoiceProcessor(Strategy):
     async def _open_moshi(self, parts: Parts, stack: AsyncExitStack) -> None:
         """Load Moshi; where that fails the rungs without it carry on, if there are any."""
         config = parts.host.config
-        if not {"hybrid", "moshi"} & set(config.fallback.ladder):
+        if not _uses_moshi(config):
             return
         if config.moshi.url is not None:
             parts.health.add("moshi", lambda: _look_far(config))
             return
         try:
+            require_device(config)
             from coda_voice_plugin.kyutai.moshi import MoshiEngine
 
             parts.engine = await stack.enter_async_context(MoshiEngine(config).open())
@@ -140,6 +162,23 @@ class HybridVoiceProcessor(Strategy):
             parts.health.missing("moshi", error)
         else:
             parts.health.add("moshi", parts.look_at_moshi)
+
+
+def require_device(config: VoiceConfig) -> None:
+    """Raise EngineError where Moshi cannot keep up: a processor is used only if it is asked for."""
+    from coda_voice_plugin.kyutai.checkpoint import device_of
+
+    wanted = config.moshi.device
+    if device_of(wanted) == "cpu" and wanted != "cpu":
+        raise NoDeviceError(
+            "moshi",
+            "there is no GPU that PyTorch can use; the full model is too slow for a processor. "
+            "Set moshi.device: cpu to try a small one.",
+        )
+
+
+def _uses_moshi(config: VoiceConfig) -> bool:
+    return bool({"hybrid", "moshi"} & set(config.fallback.ladder))
 
 
 def _others(config: VoiceConfig) -> bool:

@@ -45,6 +45,8 @@ class Plan:
     route: Route
     rung: Rung | None
     way: str = ""
+    sorry: bool = False
+    """It was said that nothing can be looked up."""
     reason: str = ""
     """Why it is not the rung that was planned."""
     mind: Watched | None = None
@@ -71,7 +73,8 @@ class Answers:
         self._chain = chain
         self._routing = routing
         self._phrases = Phrases(call.config)
-        self._ladder = Ladder(call.config.fallback, parts.health)
+        self._rungs = parts.fallback.ladder
+        self._ladder = Ladder(parts.fallback, parts.health)
         self._sorry = False
         """The user has been told that nothing can be looked up."""
         self._plans: dict[Reply, Plan] = {}
@@ -115,9 +118,9 @@ class Answers:
             note(self._parts.health, "stt", error)
         stage = Stage(self._call, self._call.reply(), self._partner)
         stage.open.set()
-        here = self._partner.here and "moshi" in self._call.config.fallback.ladder
+        here = self._partner.here and "moshi" in self._rungs
         plan = Plan(stage, Route(), "moshi" if here else None, reason=str(error))
-        await self._hold(plan, self._alone(stage, sorry=False) if here else _fails(error))
+        await self._hold(plan, self._alone(plan, sorry=False) if here else _fails(error))
 
     async def _hold(self, plan: Plan, giving: Coroutine[Any, Any, None]) -> None:
         """Hold one reply while ``giving`` fills it."""
@@ -149,7 +152,7 @@ class Answers:
         if (plan := self._plans.get(reply)) is None:
             return  # it begins only now, or has failed already
         plan.stage.open.set()
-        self._routing.confirmed(reply, plan.route)
+        self._routing.confirmed(reply, plan.route, plan.rung)
         self._tell_move(plan)
 
     # One answer.
@@ -187,8 +190,8 @@ class Answers:
 
     async def _by(self, stage: Stage, text: str, plan: Plan, part: Part | None) -> None:
         if plan.rung == "moshi":
-            lost = self._call.config.fallback.ladder[0] != "moshi" and not plan.route.alone
-            await self._alone(stage, sorry=lost)
+            lost = self._rungs[0] != "moshi" and not plan.route.alone
+            await self._alone(plan, sorry=lost)
         elif part is None:
             raise EngineError("hybrid", f"nobody can answer: {self._why_nobody()}.")
         elif plan.rung == "hybrid":
@@ -197,23 +200,24 @@ class Answers:
             await self._one_after_the_other(stage, text, plan, part)
 
     def _why_nobody(self) -> str:
-        rungs = self._call.config.fallback.ladder
+        rungs = self._rungs
         here = self._partner.here
         return "; ".join(f"{rung}: {self._ladder.why_not(rung, moshi_here=here)}" for rung in rungs)
 
-    async def _alone(self, stage: Stage, *, sorry: bool) -> None:
+    async def _alone(self, plan: Plan, *, sorry: bool) -> None:
         """Moshi answers; once it is said that it cannot look things up."""
+        stage = plan.stage
         await stage.open.wait()
         trouble = self._call.config.trouble
         if sorry and not self._sorry and trouble.spoken and trouble.without_llm:
-            self._sorry = True
             await self._two_voices(stage).fill(trouble.without_llm)
+            plan.sorry = True
         await Free(stage).run()
         self._parts.health.well("moshi")
 
     async def _both(self, stage: Stage, text: str, plan: Plan) -> None:
         """Moshi opens, the language model answers."""
-        self._sorry = False
+        plan.sorry = False
         voices = self._two_voices(stage)
         way = voices.way
         plan.way = way.name if way else ""
@@ -294,6 +298,7 @@ class Answers:
     def _done(self, reply: Reply, plan: Plan) -> None:
         """The turn is stored: count what it took."""
         self._chain.given(reply, plan.answer)
+        self._sorry = plan.sorry or (self._sorry and plan.rung == "moshi")
         turn = self._call.turns[-1] if self._call.turns else None
         if turn is None or turn.index != reply.turn or plan.rung is None:
             return

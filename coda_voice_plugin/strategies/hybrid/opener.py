@@ -65,6 +65,7 @@ class Opener:
         self._stage = stage
         self._phrase = phrase
         self._lost = lost
+        self._yields = False  # to an answer that is there before it has begun
         self._frames = 0
         self._still = 0
         self._words: list[str] = []
@@ -74,6 +75,7 @@ class Opener:
         stage = self._stage
         await stage.open.wait()
         if not (stage.ready.is_set() or stage.mouth.locked()):
+            self._yields = True
             await self.speak()
 
     async def speak(self) -> None:
@@ -104,12 +106,17 @@ class Opener:
         stage = self._stage
         settings = stage.settings
         playing = Playing(stage.reply, stage.call.output_rate)
+        # an answer may go without its opener; what must be said is waited for
+        patience = (
+            settings.opener_start_ms if self._yields else stage.call.config.fallback.silent_ms
+        )
         waited = 0
         while True:
             piece = await taking.next()
             if not self._frames and (not piece.speech or piece.quiet):
                 waited += 1
-                if stage.ready.is_set() or waited * FRAME_S * 1000 >= settings.opener_start_ms:
+                answered = self._yields and stage.ready.is_set()
+                if answered or waited * FRAME_S * 1000 >= patience:
                     return  # it has not begun: the answer goes without
                 continue
             self._note(piece)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from coda_voice_plugin import Call, EngineError, EngineTimeoutError, Host
+from coda_voice_plugin.config.hybrid import FallbackSettings
 from coda_voice_plugin.kyutai.line import Line
 
 from .health import Health, Part
@@ -30,6 +31,15 @@ class Parts:
     tally: Tally
     engine: MoshiEngine | None = None
     _ticks: int = field(default=-1, init=False)
+
+    @property
+    def fallback(self) -> FallbackSettings:
+        """The settings; without ``moshi.external_llm_enabled`` no turn is for both minds."""
+        config = self.host.config
+        if config.moshi.external_llm_enabled:
+            return config.fallback
+        rungs = tuple(rung for rung in config.fallback.ladder if rung != "hybrid")
+        return config.fallback.model_copy(update={"ladder": rungs or ("moshi",)})
 
     def line(self, call: Call) -> AbstractAsyncContextManager[Line]:
         """A line to Moshi for ``call``; raises EngineError where there is none to be had."""

@@ -27,5 +27,8 @@ class Routing:
         """Decide about a turn whose words, so far, are ``text``; ``rung`` is who can answer."""
         return Route()
 
-    def confirmed(self, reply: Reply, route: Route) -> None:
-        """The turn was over with these words: ``route`` holds."""
+    async def prepare(self) -> None:
+        """Learn what decisions need; runs beside the first words of a call."""
+
+    def confirmed(self, reply: Reply, route: Route, rung: Rung | None) -> None:
+        """The turn was over with these words: ``route`` holds, and ``rung`` answers."""
