@@ -11,8 +11,8 @@ from coda_voice_plugin import ConfigError, EngineDownError, Tool, hookimpl
 from coda_voice_plugin.strategies.adaptive import AdaptiveVoiceProcessor
 from coda_voice_plugin.testing import User, run_virtual
 
-GREETING = "hi how are you today my friend".split()
-QUESTION = "what is the capital of France".split()
+GREETING = ["hi", "how", "are", "you", "today", "my", "friend"]
+QUESTION = ["what", "is", "the", "capital", "of", "France"]
 
 
 class Scripted(ScriptedHybrid, AdaptiveVoiceProcessor):

@@ -11,22 +11,23 @@ from ..hybrid import HybridVoiceProcessor
 from ..hybrid.parts import Parts
 from ..hybrid.routing import Routing
 from .routing import AdaptiveRouting
-from .weights import load_weights
+from .weights import Weights, load_weights
 
 
 class AdaptiveVoiceProcessor(HybridVoiceProcessor):
     """Like ``hybrid``, but small talk is left to Moshi."""
 
     name = "adaptive"
+    _weights: Weights
 
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
-        load_weights(host.config.adaptive.weights)  # a bad file is told now, not in a call
+        self._weights = load_weights(host.config.adaptive.weights)
         async with super().open(host):
             yield
 
     def routing(self, call: Call, parts: Parts) -> Routing:
-        return AdaptiveRouting(call, parts)
+        return AdaptiveRouting(call, parts, self._weights)
 
 
 @hookimpl

@@ -12,15 +12,17 @@ from ..hybrid.parts import Parts
 from ..hybrid.routing import Route, Routing
 from .reasons import Answerer
 from .router import Router, Situation
+from .weights import Weights
 
 
 class AdaptiveRouting(Routing):
     """Asks the :class:`Router`, and remembers who answered."""
 
-    def __init__(self, call: Call, parts: Parts) -> None:
+    def __init__(self, call: Call, parts: Parts, weights: Weights) -> None:
         self._call = call
         self._parts = parts
-        self._router = Router(call.config.adaptive, language=call.config.language)
+        settings, language = call.config.adaptive, call.config.language
+        self._router = Router(settings, language=language, weights=weights)
         self._tools: tuple[tuple[str, str], ...] = ()
         self._last: Answerer | None = None
 
