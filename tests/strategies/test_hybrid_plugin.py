@@ -21,12 +21,9 @@ def example() -> dict[str, Any]:
 
 
 def test_a_plugins_way_brings_the_words_to_the_ear() -> None:
-    names = example()
-
-    class Mine(ScriptedHybrid, names["MyHybrid"]):
-        ways = names["MyHybrid"].ways
-
-    call = play(asking(12), model=Moshi(), strategy=Mine, hybrid={"way": "whole"})
+    theirs = example()["MyHybrid"]
+    mine = type("Mine", (ScriptedHybrid, theirs), {"ways": theirs.ways})
+    call = play(asking(12), model=Moshi(), strategy=mine, hybrid={"way": "whole"})
     (turn,) = call.turns()
     assert call.notices("answered")[0]["way"] == "whole"
     assert call.world.tts.spoken == [call.world.tts.spoken[0]], "in one piece"
