@@ -15,7 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .errors import VoiceError
 
 MIC_RATE = 16_000
 """Hertz. Recognisers get the microphone at this rate, and strategies that name no other."""
@@ -98,6 +101,8 @@ class SpeechEnded:
 
     Comes once for each :class:`SpeechStarted`. An :class:`Utterance` follows if it was
     words and the strategy has an ear ("stt"); with "turns" alone this is the last word.
+    None follows a back-channel over a reply, which goes on ("mm-hmm"), and a
+    :class:`Misheard`.
     """
 
     at: int
@@ -119,7 +124,15 @@ class Utterance:
     """Measured from ``moment``: ``endpoint`` (turn confirmed), ``stt`` (text ready)."""
 
 
-Heard = SpeechStarted | Transcript | Pause | Resumed | SpeechEnded | Utterance
+@dataclass(frozen=True, slots=True)
+class Misheard:
+    """The recogniser failed: the words of this utterance are lost. The client is told the
+    same as a :class:`Problem`."""
+
+    error: VoiceError
+
+
+Heard = SpeechStarted | Transcript | Pause | Resumed | SpeechEnded | Utterance | Misheard
 
 
 # One finished exchange.
@@ -220,6 +233,15 @@ class SpeechEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Reply ``turn`` stands still (``held``) because the user speaks, or goes on from there.
+    A :class:`Flush` ends it too."""
+
+    turn: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """Reply ``turn`` was interrupted: throw away what is not yet played, and
     report the final position."""
@@ -259,6 +281,7 @@ ServerEvent = (
     | Caption
     | Speech
     | SpeechEnd
+    | Held
     | Flush
     | TurnEnded
     | Problem

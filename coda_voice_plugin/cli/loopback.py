@@ -12,6 +12,7 @@ from ..events import (
     MIC_RATE,
     AudioFrame,
     Flush,
+    Held,
     Hello,
     Played,
     Problem,
@@ -62,6 +63,7 @@ class Loopback:
         self._output_rate = host.config.audio.sample_rate
         self._patience_s = host.config.audio.silence_duration_ms / 1000 + SETTLE_S
         self._until = 0.0  # when the loudspeaker has played what it has
+        self._held_at: float | None = None  # since when it stands still
         self._turn = 0
         self._asked = 0  # final user texts
         self._clock = 0.0  # when the next microphone frame is due
@@ -110,10 +112,12 @@ class Loopback:
         match event:
             case Speech(turn, frame):
                 self._hear(turn, frame, loop)
+            case Held(turn, held):
+                self._hold(turn, held, loop)
             case Flush(turn):
                 position = self._position(turn, loop.time())
                 del self.answers.setdefault(turn, bytearray())[2 * position :]
-                self._until = loop.time()
+                self._until, self._held_at = loop.time(), None
                 self.session.receive(Played(turn, position, final=True))
             case TurnEnded(turn=ended):
                 self.turns.append(ended)
@@ -133,6 +137,14 @@ class Loopback:
         self._until = max(self._until, loop.time()) + frame.seconds
         loop.call_at(self._until, self._report, turn)
 
+    def _hold(self, turn: int, held: bool, loop: asyncio.AbstractEventLoop) -> None:
+        if held:
+            self._held_at = loop.time()
+        elif self._held_at is not None:
+            self._until += loop.time() - self._held_at
+            self._held_at = None
+            loop.call_at(self._until, self._report, turn)
+
     def _report(self, turn: int) -> None:
         now = asyncio.get_running_loop().time()
         self.session.receive(Played(turn, self._position(turn, now)))
@@ -142,6 +154,7 @@ class Loopback:
         total = len(self.answers.get(turn, b"")) // 2
         if turn != self._turn or self.fast:
             return total
+        now = now if self._held_at is None else self._held_at
         return max(0, total - round(max(0.0, self._until - now) * self._output_rate))
 
 

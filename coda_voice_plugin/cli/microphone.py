@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import AudioError, EngineMissingError
-from ..events import AudioFrame, Flush, Hello, Played, ServerEvent, Speech
+from ..events import AudioFrame, Flush, Held, Hello, Played, ServerEvent, Speech
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -29,14 +29,21 @@ class Loudspeaker:
         self._waiting: deque[tuple[int, memoryview]] = deque()
         self._played = 0
         self._turn = 0
+        self._held = False
 
     def put(self, turn: int, pcm: bytes) -> None:
         with self._lock:
             self._waiting.append((turn, memoryview(pcm)))
 
+    def hold(self, held: bool) -> None:
+        """Stand still, or play on from there."""
+        with self._lock:
+            self._held = held
+
     def flush(self, turn: int) -> int:
         """Throw away what waits of ``turn``; return the samples of it that were played."""
         with self._lock:
+            self._held = False
             self._waiting = deque(each for each in self._waiting if each[0] > turn)
             return self._played if self._turn == turn else 0
 
@@ -44,7 +51,7 @@ class Loudspeaker:
         """PortAudio wants the next samples."""
         at = 0
         with self._lock:
-            while at < len(out) and self._waiting:
+            while at < len(out) and self._waiting and not self._held:
                 turn, pcm = self._waiting[0]
                 if turn != self._turn:
                     self._turn, self._played = turn, 0
@@ -82,6 +89,8 @@ async def converse(host: Host, show: Callable[[ServerEvent], None]) -> int:
         match event:
             case Speech(turn, frame):
                 speaker.put(turn, frame.pcm)
+            case Held(held=held):
+                speaker.hold(held)
             case Flush(turn):
                 report(turn, speaker.flush(turn), True)
         show(event)

@@ -87,8 +87,9 @@ class TurnSettings(Settings):
     barge_in_ms: Milliseconds = 64
     """Speech of this length while a reply sounds makes it fall silent, until it is known whether
     the user interrupts."""
-    interrupt_ms: Milliseconds = 700
-    """Speech of this length interrupts, whatever is said. At or below ``barge_in_ms``: at once."""
+    interrupt_ms: Milliseconds = 1_000
+    """Speech of this length interrupts, whatever is said (twice as much where the words so far
+    are back-channels). At or below ``barge_in_ms``: at once."""
     interrupt_words: Annotated[int, Field(ge=1, le=10)] = 1
     """So many words that are no back-channel interrupt sooner."""
     backchannels: tuple[str, ...] = (
@@ -107,6 +108,9 @@ class TurnSettings(Settings):
         "oh",
         "aha",
         "huh",
+        "eh",
+        "ha",
+        "haha",
         "wow",
         "well",
         "yeah",
@@ -116,12 +120,16 @@ class TurnSettings(Settings):
         "right",
         "sure",
         "i see",
+        "got it",
         "cool",
         "nice",
         "great",
+        "you",
+        "thank you",
     )
     """What a listener says without wanting the floor, alone or several in a row; then the reply
-    goes on where it fell silent. Not so at its very end, where it may be an answer."""
+    goes on where it fell silent. Not so at its very end, where it may be an answer. The last two
+    are what recognisers write for coughs and hums."""
     partial_ms: Milliseconds = 500
     """Least time between two partial transcripts."""
     max_utterance_s: Annotated[int, Field(ge=5, le=600)] = 60

@@ -22,6 +22,7 @@ from ..events import (
     Caption,
     ClientEvent,
     Flush,
+    Held,
     Hello,
     Problem,
     ServerEvent,
@@ -94,7 +95,7 @@ class ChatSocket(ClientSocket):
 
     async def _send(self, event: ServerEvent) -> None:
         match event:
-            case Speech() | Caption() | SpeechEnd() | Flush():
+            case Speech() | Caption() | SpeechEnd() | Held() | Flush():
                 self._stream.push(event)
                 await self._stream.room()
             case Problem():

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..audio import Floats, Resampler, to_floats
 from ..audio.opus import PACKET, RATE
-from ..events import Caption, Flush, Speech, SpeechEnd
+from ..events import Caption, Flush, Held, Speech, SpeechEnd
 
 READY = 3 * PACKET
 """Speech of which less is ready begins one piece later: what comes live comes unevenly."""
@@ -37,12 +37,14 @@ class SpeechStream:
         self._open = False
         """More of the turn may come."""
         self._words: deque[tuple[int, str]] = deque()
+        self._held = False
+        """The turn stands still; its sound waits."""
         self._flows = False
         self._changed = asyncio.Event()
 
     # What the session says.
 
-    def push(self, event: Speech | Caption | SpeechEnd | Flush) -> None:
+    def push(self, event: Speech | Caption | SpeechEnd | Held | Flush) -> None:
         """Take what belongs to the speech of a turn."""
         match event:
             case Speech(turn, frame):
@@ -56,8 +58,11 @@ class SpeechStream:
             case SpeechEnd():
                 self._add(self._resampler.finish())
                 self._open = False
+            case Held(held=held):
+                self._held = held
+                self._changed.set()
             case Flush():
-                self._open = False
+                self._open = self._held = False
                 self._drop()
 
     async def room(self) -> None:
@@ -73,11 +78,14 @@ class SpeechStream:
     @property
     def silent(self) -> bool:
         """Whether the next piece is silence and nothing else."""
-        return not self._waiting and (self._open or not self._words)
+        return self._held or (not self._waiting and (self._open or not self._words))
 
     def next(self) -> tuple[Floats, list[str]]:
         """The next piece, ``[960]``, and the words that begin in it."""
         piece = np.zeros(PACKET, np.float32)
+        if self._held:
+            self._flows = False
+            return piece, []
         if self._waiting and not self._flows:
             self._flows = True
             if self._waiting < READY:

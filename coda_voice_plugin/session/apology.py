@@ -48,3 +48,13 @@ def apology(
     if error.code in texts:
         return texts[error.code]
     return APOLOGIES.get(error.code) or texts.get("engine", APOLOGIES["engine"])
+
+
+def engine_failure(error: BaseException | None) -> VoiceError | None:
+    """The typed error that ended a block, also out of the block's own task group."""
+    if isinstance(error, VoiceError):
+        return error
+    if isinstance(error, ExceptionGroup):
+        inner = [engine_failure(each) for each in error.exceptions]
+        return inner[0] if all(inner) else None
+    return None

@@ -72,12 +72,17 @@ class Call:
         self.barge_in = True
         """Whether the user's speech interrupts a reply. A strategy that yields by itself sets
         it to False when it begins; the client's stop interrupts in any case."""
+        self.can_hold = True
+        """Whether a reply can stand still and go on. A strategy whose sound is live sets it to
+        False: then speech of ``turn.barge_in_ms`` interrupts at once."""
         self.turns: list[Turn] = []
         """Finished exchanges, as really heard."""
         self.context = Context(config, host.llm if "llm" in host.needs else None)
         """What the mind reads again of them."""
         self.on_unheard: Callable[[str], None] = lambda text: None
         """Told the user's words when their answer was cut before any of it was heard."""
+        self.on_closed: Callable[[], None] = lambda: None
+        """Told when a reply is over and has become history."""
         self._record = record
         self._heard: deque[Heard] = deque()
         self._heard_more = asyncio.Event()
@@ -134,6 +139,11 @@ class Call:
     def speaking(self) -> bool:
         """Whether an answer has the floor, audible or about to be."""
         return self._floor is not None
+
+    @property
+    def floor(self) -> Reply | None:
+        """The answer that is audible or about to be."""
+        return self._floor
 
     @property
     def history(self) -> tuple[Message, ...]:
@@ -248,6 +258,10 @@ class Call:
         """``reply`` is over: what was heard becomes history."""
         if self._floor is reply:
             self._floor = None
+        self._keep(reply)
+        self.on_closed()
+
+    def _keep(self, reply: Reply) -> None:
         assert reply.utterance is not None
         utterance = reply.utterance
         turn = reply.summary()

@@ -12,8 +12,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
-import numpy as np
-
 from ..audio import (
     AudioProcessor,
     Began,
@@ -34,6 +32,7 @@ from ..events import (
     MIC_RATE,
     AudioFrame,
     Heard,
+    Misheard,
     Pause,
     Resumed,
     SpeechEnded,
@@ -42,71 +41,13 @@ from ..events import (
     Utterance,
 )
 from .clock import ArrivalClock
+from .hearing import Hearing, Wordless
+from .interruption import Doubt, Interruption
 
 TurnProbability = Callable[[Floats], Awaitable[float | None]]
 
 MAX_OPEN = 8
 """Utterances that wait for the recogniser; more means that it does not keep up."""
-LOUD = 0.1
-"""Part of the loudest sample so far under which a frame is not speech."""
-MELODY_S = 8.0
-"""The acoustic turn model hears this much of the end."""
-
-
-class Hearing:
-    """One utterance while it is being heard."""
-
-    def __init__(self, began: Began, recognition: Recognition) -> None:
-        self.start = began.at
-        self.recognition = recognition
-        self.epoch = 0  # counts pauses and resumptions: work for an older one is stale
-        self.paused_at: int | None = None
-        self.ended: Ended | None = None
-        self.ended_time = 0.0
-        self.judged = -1  # epoch whose words are known
-        self.text = ""
-        self.text_time = 0.0
-        self.pause_told = False
-        self.partial_due = False
-        self.unpublished = 0  # samples since the last partial
-        self._tail: deque[Floats] = deque()
-        self._tail_samples = 0
-        self._peak = 0.0
-        self.accept(began.pre_roll)
-
-    def accept(self, samples: Floats) -> None:
-        self.recognition.accept(samples)
-        self.unpublished += len(samples)
-        self._tail.append(samples)
-        self._tail_samples += len(samples)
-        while self._tail_samples - len(self._tail[0]) >= MELODY_S * MIC_RATE:
-            self._tail_samples -= len(self._tail.popleft())
-
-    def is_loud(self, samples: Floats) -> bool:
-        """Whether ``samples`` sound like speech rather than like the end of it."""
-        level = float(np.abs(samples).max(initial=0.0))
-        self._peak = max(self._peak, level)
-        return level >= LOUD * self._peak
-
-    @property
-    def tail(self) -> Floats:
-        """The last seconds, for the acoustic turn model."""
-        return np.concatenate(tuple(self._tail))
-
-    @property
-    def needs_words(self) -> bool:
-        waiting = self.paused_at is not None or self.ended is not None
-        return waiting and self.judged != self.epoch
-
-
-class Wordless(Recognition):
-    """Stands where nobody writes down: there are turns, and no words."""
-
-    def accept(self, samples: Floats) -> None:
-        pass
-
-    async def text(self, *, final: bool) -> str:
-        return ""
 
 
 class Ear:
@@ -116,9 +57,10 @@ class Ear:
     as the silence is long enough, the melody alone says how long it may be, and
     :class:`SpeechEnded` is the end of the turn.
 
-    ``tell`` gets what is heard, in order; ``interrupted`` is called when the user's
-    speech has lasted long enough to count as an interruption; ``failed`` gets errors
-    of the recogniser, after which the utterance is lost and the next one is heard.
+    ``tell`` gets what is heard, in order; ``interruption`` judges speech over a reply, and
+    until it counts as an interruption nothing is told of its words; ``passed`` gets the
+    words of a back-channel; ``failed`` gets errors of the recogniser, after which the
+    utterance is lost and the next one is heard.
     """
 
     def __init__(
@@ -128,18 +70,24 @@ class Ear:
         turn_probability: TurnProbability,
         settings: TurnSettings,
         clock: ArrivalClock,
+        interruption: Interruption,
     ) -> None:
         self._processor = processor
         self._stt = stt
         self._turn_probability = turn_probability
         self._settings = settings
         self._clock = clock
+        self._interruption = interruption
         self._open: Hearing | None = None
+        self._doubt: Doubt | None = None
+        """About the open utterance, also where its words are lost."""
+        self._answers: list[Utterance] = []
+        """Spoken over the last words of a reply; told when that is over."""
         self._hearings: deque[Hearing] = deque()
         self._wake = asyncio.Event()
         self._closing = False
         self.tell: Callable[[Heard], None] = lambda heard: None
-        self.interrupted: Callable[[], None] = lambda: None
+        self.passed: Callable[[str, int], None] = lambda text, turn: None
         self.failed: Callable[[VoiceError], None] = lambda error: None
         self.unanswered = ""
         """Words of the user whose answer was cut before it was heard: they belong to
@@ -154,6 +102,8 @@ class Ear:
                 case AudioFrame():
                     pass
                 case Voice(samples):
+                    if self._doubt is not None:
+                        self._doubt.grows(len(samples))
                     if self._open is not None:
                         self._grow(self._open, samples)
                 case _:
@@ -162,7 +112,7 @@ class Ear:
     @property
     def idle(self) -> bool:
         """No utterance is open, and none waits for its words."""
-        return not self._hearings
+        return not self._hearings and not self._answers
 
     @property
     def busy(self) -> bool:
@@ -172,6 +122,13 @@ class Ear:
     def close(self) -> None:
         """No more sound: return from :meth:`run` when all is written down."""
         self._closing = True
+        self._wake.set()
+
+    def reply_over(self) -> None:
+        """A reply is over, and has become history: what answered its last words is told."""
+        answers, self._answers = self._answers, []
+        for utterance in answers:
+            self.tell(utterance)
         self._wake.set()
 
     def _grow(self, hearing: Hearing, samples: Floats) -> None:
@@ -192,18 +149,28 @@ class Ear:
         if isinstance(sound, Began):
             if len(self._hearings) >= MAX_OPEN:
                 label = self._stt.label if self._stt else "the model of turns"
-                self.failed(EngineError(label, "does not keep up with the speech."))
-                self._hearings.popleft().recognition.close()
+                error = EngineError(label, "does not keep up with the speech.")
+                self._lose(self._hearings[0], error)
+            self._doubt = self._interruption.begins()
             self._open = Hearing(sound, self._stt.listen() if self._stt else Wordless())
+            self._open.doubt = self._doubt
             self._hearings.append(self._open)
             self.tell(SpeechStarted(sound.at))
             return
         # the user speaks on, even where the words are lost because the recogniser failed
-        if isinstance(sound, Lasted):
-            self.interrupted()
-        elif isinstance(sound, Ended):
-            self.tell(SpeechEnded(sound.end))
         hearing = self._open
+        if isinstance(sound, Lasted):
+            self._doubt = self._interruption.lasts(self._doubt, sound.ms)
+            if hearing is not None:
+                hearing.doubt = self._doubt
+            elif self._doubt is not None:
+                self._doubt.loses_words()
+            return
+        if self._doubt is not None:
+            self._doubtful(self._doubt, sound)
+        if isinstance(sound, Ended):
+            self._doubt = None
+            self.tell(SpeechEnded(sound.end))
         if hearing is None:
             return
         match sound:
@@ -211,7 +178,9 @@ class Ear:
                 hearing.epoch += 1
                 hearing.paused_at = at
                 self._wake.set()
-                if self._stt is None:
+                if self._stt is None and (
+                    not hearing.doubt or hearing.doubt.verdict == "interrupts"
+                ):
                     hearing.pause_told = True
                     self.tell(Pause("", at))
             case Continued(at):
@@ -226,6 +195,12 @@ class Ear:
                 self._open = None
                 self._wake.set()
 
+    def _doubtful(self, doubt: Doubt, sound: Sound) -> None:
+        if isinstance(sound, Paused):
+            doubt.pauses()
+        elif isinstance(sound, Continued):
+            doubt.continues()
+
     # Words out: the loop that serves the recogniser.
 
     async def run(self) -> None:
@@ -234,7 +209,7 @@ class Ear:
             self._wake.clear()
             while self._hearings and await self._serve(self._hearings[0]):
                 pass
-            if self._closing and not self._hearings:
+            if self._closing and self.idle:
                 return
             await self._wake.wait()
 
@@ -248,19 +223,32 @@ class Ear:
             elif hearing.ended is None:
                 return False
         except EngineError as error:
-            self.failed(error)
-            self._forget(hearing)
+            if hearing in self._hearings:
+                self._lose(hearing, error)
             return True
-        if hearing.ended is not None and hearing.judged == hearing.epoch:
+        kept = hearing in self._hearings  # else it was given up meanwhile
+        if kept and hearing.ended is not None and hearing.judged == hearing.epoch:
             self._finish(hearing, hearing.ended)
         return True
+
+    async def _counts(self, hearing: Hearing, text: str, *, final: bool) -> bool:
+        """Whether these words are told: not those of a cough or a back-channel over a reply."""
+        doubt = hearing.doubt
+        if doubt is None:
+            return True
+        counts = doubt.hears(text, final=final)
+        # words whose answer is cut unheard belong to these: first it must be history
+        await doubt.settled()
+        return counts
 
     async def _caption(self, hearing: Hearing) -> None:
         hearing.partial_due = False
         epoch = hearing.epoch
         text = await hearing.recognition.text(final=False)
         if text and hearing.epoch == epoch and hearing.ended is None:
-            self.tell(Transcript(self._whole(text)))
+            counts = await self._counts(hearing, text, final=False)
+            if counts and hearing.epoch == epoch and hearing.ended is None:
+                self.tell(Transcript(self._whole(text)))
 
     async def _judge(self, hearing: Hearing) -> None:
         """Ask for the words at a pause, and decide how long this pause may be."""
@@ -277,9 +265,10 @@ class Ear:
         hearing.judged = epoch
         hearing.text = found
         hearing.text_time = asyncio.get_running_loop().time()
-        if hearing.ended is not None:
+        counts = await self._counts(hearing, found, final=True)
+        if hearing.epoch != epoch or hearing.ended is not None:
             return
-        if found:
+        if found and counts:
             hearing.pause_told = True
             assert hearing.paused_at is not None
             self.tell(Transcript(self._whole(found)))
@@ -304,21 +293,37 @@ class Ear:
 
     def _finish(self, hearing: Hearing, ended: Ended) -> None:
         self._forget(hearing)
+        doubt = hearing.doubt
+        if doubt is not None and doubt.verdict == "passes":
+            if hearing.text:
+                self.passed(hearing.text, doubt.reply.turn)
+            return
         text = self._whole(hearing.text)
         self.unanswered = ""
         if not text:
             return
         moment = self._clock.when(ended.end)
         times = {"endpoint": hearing.ended_time, "stt": hearing.text_time}
-        self.tell(
-            Utterance(
-                text,
-                ended.start,
-                ended.end,
-                moment=moment,
-                timings_ms={name: round(1000 * (at - moment), 1) for name, at in times.items()},
-            )
+        utterance = Utterance(
+            text,
+            ended.start,
+            ended.end,
+            moment=moment,
+            timings_ms={name: round(1000 * (at - moment), 1) for name, at in times.items()},
         )
+        if doubt is not None and doubt.waits:
+            self._answers.append(utterance)
+            return
+        self.reply_over()  # in order
+        self.tell(utterance)
+
+    def _lose(self, hearing: Hearing, error: EngineError) -> None:
+        """The words of ``hearing`` will never be known."""
+        self._forget(hearing)
+        if hearing.doubt is not None:
+            hearing.doubt.loses_words()
+        self.failed(error)
+        self.tell(Misheard(error))
 
     def _forget(self, hearing: Hearing) -> None:
         self._hearings.remove(hearing)

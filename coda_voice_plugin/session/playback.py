@@ -26,17 +26,29 @@ class Playback:
         self.until = 0.0
         """When a listener without delay has played all that was sent."""
         self._reported: int | None = 0 if reported else None
+        self._held_at: float | None = None
 
     def send(self, samples: int, now: float) -> None:
         """``samples`` more left for the client at ``now``."""
         self.until = max(self.until, now) + samples / self.rate
         self.sent += samples
 
+    def hold(self, now: float) -> None:
+        """The listener was told at ``now`` to stand still."""
+        if self._held_at is None:
+            self._held_at = now
+
+    def go_on(self, now: float) -> None:
+        """The listener plays on from where it stands; without a hold nothing changes."""
+        if self._held_at is not None:
+            self.until += now - self._held_at
+            self._held_at = None
+
     def stop(self, now: float) -> None:
         """The listener was told to stop at ``now``: nothing after it is heard."""
         if self._reported is None:
             self.sent = self.position(now)
-        self.until = now
+        self.until, self._held_at = now, None
 
     def report(self, samples: int) -> None:
         """The client says that ``samples`` of this reply have been played."""
@@ -45,7 +57,7 @@ class Playback:
 
     def ahead(self, now: float) -> float:
         """Seconds of sent sound that a listener without delay has not played yet."""
-        return max(0.0, self.until - now)
+        return max(0.0, self.until - (now if self._held_at is None else self._held_at))
 
     def position(self, now: float) -> int:
         """Samples that have been heard."""

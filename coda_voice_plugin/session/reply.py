@@ -15,12 +15,12 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..audio import Resampler, to_pcm
 from ..errors import VoiceError
 from ..events import AudioFrame, SpeakingStyle, Turn, Utterance, Word
-from ..speakable import ClauseSplitter, align, spoken_text
-from .apology import apology
-from .playback import Playback, spread_words
+from ..speakable import ClauseSplitter
+from .apology import apology, engine_failure
+from .playback import Playback
+from .synthesis import scaled, speak
 
 if TYPE_CHECKING:
     from .call import Call
@@ -50,11 +50,14 @@ class Reply:
         self.written = False
         """Nothing more will be added."""
         self.end_sent = False
+        self.hold_told = False
+        """The client stands still for it."""
         self.reported = call.reports_playback
         self.playback = Playback(call.output_rate, reported=self.reported)
         self.closed = asyncio.Event()
         self.on_cut: Callable[[], None] = lambda: None
         """Called at once when it is cut, for whoever makes its sound outside of its block."""
+        self._holds = 0
         self._later: list[Utterance] = []  # answered too, after what it began with
         self._failure: VoiceError | None = None
         self._names: dict[str, str] = {}  # who answers: a mind may change its model meanwhile
@@ -93,7 +96,7 @@ class Reply:
         assert task is not None
         ours = self._cancel_sent and task.uncancel() <= self._cancelling
         handled = error is None or (ours and isinstance(error, asyncio.CancelledError))
-        failure = _engine_failure(error)
+        failure = engine_failure(error)
         handled = handled or failure is not None
         try:
             if failure is not None and not self.interrupted:
@@ -152,32 +155,17 @@ class Reply:
         async with aclosing(self.voice(text)) as pieces:
             async for pcm, words in pieces:
                 await self.play(pcm)
-                self._add_words(tuple(_scaled(word, 1.0, begin) for word in words))
+                self._add_words(tuple(scaled(word, 1.0, begin) for word in words))
 
     async def voice(self, text: str) -> AsyncGenerator[tuple[bytes, tuple[Word, ...]], None]:
         """The sound of ``text`` as :meth:`say` would speak it, for who has it made ahead of
         its turn or plays it himself: PCM16 at ``call.output_rate`` and, with the last piece,
         the words, whose places count from the first sample. Raises EngineError."""
-        call = self._call
-        tts = call.host.tts
-        tokens = tts.sayable(text)
-        if not tokens:
-            return
-        said = spoken_text(tokens)
-        words: tuple[Word, ...] = ()
-        samples = 0
-        resample = Resampler(tts.sample_rate, call.output_rate)
-        scale = call.output_rate / tts.sample_rate
-        async with aclosing(call.host.phrases.synthesize(tts, said, self.style)) as pieces:
+        made = speak(self._call.host, text, self.style, self._call.output_rate)
+        async with aclosing(made) as pieces:
             async for piece in pieces:
                 self.mark("tts_first_audio")
-                words += tuple(_scaled(word, scale, samples) for word in piece.words)
-                pcm = to_pcm(resample.push(piece.samples))
-                samples += len(pcm) // 2
-                yield pcm, ()
-        pcm = to_pcm(resample.finish())
-        samples += len(pcm) // 2
-        yield pcm, align(tokens, words or spread_words(said, 0, samples))
+                yield piece
 
     async def stream(self, pieces: AsyncGenerator[str, None]) -> None:
         """Speak text as it is written: each clause as soon as it is whole.
@@ -202,23 +190,34 @@ class Reply:
         is cut, nothing more of it is heard and this returns at once."""
         pcm = sound.pcm if isinstance(sound, AudioFrame) else sound
         if not pcm:
+            self._add_words(tuple(scaled(word, 1.0, self._total) for word in words))
             return
         while self._total - self.playback.sent > BUFFER_S * self._call.output_rate:
             if self._over.is_set():
                 break
             self._room.clear()
             await self._room.wait()
-        self._add_words(tuple(_scaled(word, 1.0, self._total) for word in words))
+        self._add_words(tuple(scaled(word, 1.0, self._total) for word in words))
         self._total += len(pcm) // 2
         if not self._over.is_set():
             self._chunks.append(memoryview(pcm))
             self._call.speaker.nudge()
+
+    @property
+    def samples(self) -> int:
+        """Samples given to it so far, heard or not."""
+        return self._total
 
     def begins_content(self) -> None:
         """What is given from here on is the answer itself, not an opener: the turn's timing
         ``first_content`` counts to the moment at which it is sent."""
         if self._content_at is None:
             self._content_at = self._total
+
+    @property
+    def has_content(self) -> bool:
+        """Whether something of the answer itself was given, heard or not."""
+        return self._content_at is not None
 
     def mark(self, name: str) -> None:
         """Note when ``name`` happened first, for the turn's timings."""
@@ -242,11 +241,48 @@ class Reply:
             self._cancel_body()
         self.on_cut()
 
+    # What who judges an interruption uses.
+
+    def hold(self) -> None:
+        """Stand still until :meth:`go_on` was called as often; what is made meanwhile waits."""
+        self._holds += 1
+        if self._holds == 1 and not self.over:
+            self.playback.hold(asyncio.get_running_loop().time())
+            self._call.speaker.hold(self)
+
+    def go_on(self) -> None:
+        """Take back one :meth:`hold`: sound goes on where it stopped."""
+        self._holds -= 1
+        if self._holds == 0 and not self.over:
+            self.playback.go_on(asyncio.get_running_loop().time())
+            self._call.speaker.go_on(self)
+
+    @property
+    def held(self) -> bool:
+        return self._holds > 0
+
+    @property
+    def over(self) -> bool:
+        """It was cut, or heard to its end."""
+        return self._over.is_set()
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds of it that are not heard yet; None while more may be written."""
+        if not self.written:
+            return None
+        position = self.playback.position(asyncio.get_running_loop().time())
+        return max(0, self._total - position) / self.playback.rate
+
     # What the speaker and the call use.
 
     @property
     def has_audio(self) -> bool:
         return bool(self._chunks)
+
+    def next_samples(self, most: int) -> int:
+        """Samples of the frame that :meth:`take` would give."""
+        return min(len(self._chunks[0]), most) // 2
 
     def take(self, most: int) -> AudioFrame:
         """The next frame to send: at most ``most`` bytes."""
@@ -362,17 +398,3 @@ class Reply:
 
     def _add_words(self, words: tuple[Word, ...]) -> None:
         self.playback.words.extend(words)
-
-
-def _engine_failure(error: BaseException | None) -> VoiceError | None:
-    """The typed error that ended a block, also out of the block's own task group."""
-    if isinstance(error, VoiceError):
-        return error
-    if isinstance(error, ExceptionGroup):
-        inner = [_engine_failure(each) for each in error.exceptions]
-        return inner[0] if all(inner) else None
-    return None
-
-
-def _scaled(word: Word, scale: float, offset: int) -> Word:
-    return Word(word.text, offset + round(word.start * scale), offset + round(word.end * scale))

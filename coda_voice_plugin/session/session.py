@@ -35,6 +35,7 @@ from ..events import (
 from .call import Call
 from .clock import ArrivalClock
 from .ear import Ear
+from .interruption import Interruption
 from .scribe import Scribe
 from .speaker import LEAD_S, Speaker
 
@@ -188,11 +189,10 @@ class Session:
                     if self._ear is not None:
                         inner.create_task(self._hear(self._ear), name="ear")
                     await self.host.strategy.converse(self.call)
-                    self._closed, self._tasks = True, None
+                    self._tasks = None
                     if self._switching is not None:
                         self._switching.cancel()
-                    if self._ear is not None:
-                        self._ear.close()
+                    self.close()
                 await self._scribe.kept()
                 self._speaker.close()
         except BaseExceptionGroup as group:
@@ -226,12 +226,25 @@ class Session:
             host.hearing.turn_probability,
             self._config.turn,
             self._clock,
+            self._make_interruption(),
         )
         ear.tell = self._heard
-        ear.interrupted = self._barge_in
+        ear.passed = self._passed
         ear.failed = self.call.report
         self.call.on_unheard = self._unheard
+        self.call.on_closed = ear.reply_over
         return ear
+
+    def _make_interruption(self) -> Interruption:
+        config, call = self._config, self.call
+        full_duplex = config.conversation_mode == "full_duplex"
+        return Interruption(
+            config.turn,
+            lambda: call.floor if call.barge_in else None,
+            answers=config.tools.yes,
+            words="stt" in self.host.needs,
+            at_once=lambda: not (call.can_hold and full_duplex),
+        )
 
     def _listen(self, pcm: bytes) -> None:
         if self._config.conversation_mode == "turn_based" and self.call.speaking:
@@ -263,6 +276,10 @@ class Session:
     def _barge_in(self) -> None:
         if self.call.barge_in:
             self.call.interrupt()
+
+    def _passed(self, text: str, turn: int) -> None:
+        """The user said ``text`` over reply ``turn`` without wanting the floor."""
+        self.call.notify("backchannel", text=text, turn=turn)
 
     def _unheard(self, text: str) -> None:
         if self._ear is not None:

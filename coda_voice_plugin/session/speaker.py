@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from ..errors import WireError
-from ..events import Caption, Flush, ServerEvent, Speech, SpeechEnd, StateChanged
+from ..events import Caption, Flush, Held, ServerEvent, Speech, SpeechEnd, StateChanged
 from .reply import Reply
 
 Send = Callable[[ServerEvent], Awaitable[None]]
@@ -49,6 +49,19 @@ class Speaker:
     def start(self, reply: Reply) -> None:
         """Let ``reply`` sound. The one before must be over."""
         self.reply = reply
+        self._wake.set()
+
+    def hold(self, reply: Reply) -> None:
+        """Let ``reply`` stand still where it is."""
+        if self.reply is reply and reply.playback.sent:
+            reply.hold_told = True
+            self.post(Held(reply.turn, True))
+
+    def go_on(self, reply: Reply) -> None:
+        """Let ``reply`` sound again."""
+        if reply.hold_told:
+            reply.hold_told = False
+            self.post(Held(reply.turn, False))
         self._wake.set()
 
     def flush(self, reply: Reply) -> None:
@@ -93,7 +106,7 @@ class Speaker:
     async def _speak(self, now: float) -> float | None:
         """Send a frame if it is time; return the seconds until there is more to do."""
         reply = self.reply
-        if reply is None:
+        if reply is None or reply.held:
             return None
         playback = reply.playback
         ahead = playback.ahead(now)
@@ -108,16 +121,15 @@ class Speaker:
         return self._finish(reply, now)
 
     async def _send_frame(self, reply: Reply, now: float) -> None:
-        first = reply.playback.sent == 0
-        frame = reply.take(self._frame_bytes)
-        words = reply.words_before(frame.end)
-        if first:
+        if reply.playback.sent == 0:
             self.post(StateChanged("speaking"))
-        if words:
+        end = reply.playback.sent + reply.next_samples(self._frame_bytes)
+        if words := reply.words_before(end):
             self.post(Caption(reply.turn, words))
         await self._send_events()
-        if self.reply is not reply:
+        if self.reply is not reply or reply.held:
             return  # interrupted while the events were sent
+        frame = reply.take(self._frame_bytes)
         reply.playback.send(frame.samples, now)
         reply.sent()
         await self._send(Speech(reply.turn, frame))

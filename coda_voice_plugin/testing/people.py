@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..events import AudioFrame, ClientEvent, Flush, Played, ServerEvent, Speech
+from ..events import AudioFrame, ClientEvent, Flush, Held, Played, ServerEvent, Speech
 from ..session import Session
 from .scripted import RATE, WINDOW
 
@@ -28,6 +28,8 @@ class Listener:
         """Samples that arrived, by turn."""
         self.flushed: dict[int, int] = {}
         """Position at which each flushed turn stopped."""
+        self.held: dict[int, float] = {}
+        """Turns that stand still, and since when."""
         self._until: dict[int, float] = {}
         self._rate = RATE
 
@@ -42,24 +44,42 @@ class Listener:
             assert event.frame.start == self.received.get(turn, 0), "a gap or an overlap"
             self.received[turn] = event.frame.end
             self._until[turn] = max(self._until.get(turn, 0.0), now) + event.frame.seconds
+            assert turn not in self.held, "sound of a reply that is held"
             self._report(turn, now)
-            if self.reports:
-                loop = asyncio.get_running_loop()
-                loop.call_at(self._until[turn], self._report, turn, self._until[turn])
+            self._report_later(turn)
+        elif isinstance(event, Held):
+            self._hold(event, now)
         elif isinstance(event, Flush):
             self.flushed[event.turn] = self.position(event.turn, now)
+            self.held.pop(event.turn, None)
             self._report(event.turn, now, final=True)
 
     def position(self, turn: int, now: float) -> int:
         """Samples of ``turn`` that have left the loudspeaker."""
         if turn in self.flushed:
             return self.flushed[turn]
-        ahead = max(0.0, self._until.get(turn, 0.0) - now)
+        ahead = max(0.0, self._until.get(turn, 0.0) - self.held.get(turn, now))
         return max(0, self.received.get(turn, 0) - round(ahead * self._rate))
 
     def of(self, *kinds: type) -> list[Any]:
         """The events of these kinds, in order."""
         return [event for _, event in self.events if isinstance(event, kinds)]
+
+    def _hold(self, event: Held, now: float) -> None:
+        turn = event.turn
+        if event.held:
+            assert turn not in self.held, "held twice"
+            self.held[turn] = now
+        else:
+            self._until[turn] += now - self.held.pop(turn)
+            self._report_later(turn)
+        self._report(turn, now)
+
+    def _report_later(self, turn: int) -> None:
+        """Tell where the loudspeaker is when it has played what it has now."""
+        if self.reports:
+            until = self._until[turn]
+            asyncio.get_running_loop().call_at(until, self._report, turn, until)
 
     def _report(self, turn: int, now: float, *, final: bool = False) -> None:
         if self.reports and self.session is not None:

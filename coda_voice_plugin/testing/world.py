@@ -117,7 +117,7 @@ class MemoryStore:
 
 class World:
     """One host, whose engines are scripted unless ``engines`` gives another for
-    "stt", "tts" or "llm" (opened)."""
+    "stt", "tts" or "llm" (opened). ``hearing`` is for sessions with a real front end."""
 
     def __init__(
         self,
@@ -125,6 +125,7 @@ class World:
         settings: VoiceConfig | None = None,
         plugins: Plugins | None = None,
         engines: Mapping[str, Engine] | None = None,
+        hearing: Hearing | None = None,
     ) -> None:
         self.config = settings or config()
         self.stt = ScriptedSTT(self.config)
@@ -140,7 +141,7 @@ class World:
             plugins,
             strategy,
             scripted | dict(engines or {}),
-            Hearing(None, None, ModelThread("unused")),
+            hearing or Hearing(None, None, ModelThread("unused")),
             cast("Store", self.store),
         )
 

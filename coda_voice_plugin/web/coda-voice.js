@@ -165,6 +165,9 @@ export class CodaVoice extends EventTarget {
         this.#attempt = 0;
         this.#welcome(event);
         return;
+      case "hold":
+        this.#play({ type: "hold", turn: event.turn, held: event.held });
+        break;
       case "flush":
         this.#play({ type: "flush", turn: event.turn });
         break;
@@ -283,8 +286,8 @@ export class CodaVoice extends EventTarget {
     context.resume();
   }
 
-  #played({ turn, samples, done }, context) {
-    const ahead = done ? 0 : Math.round((context.outputLatency || 0) * context.sampleRate);
+  #played({ turn, samples, done, still }, context) {
+    const ahead = done || still ? 0 : Math.round((context.outputLatency || 0) * context.sampleRate);
     const heard = Math.max(0, samples - ahead);
     this.stats.soundPlayed = Math.max(this.stats.soundPlayed, heard);
     this.#send({ type: "played", turn, samples: heard, final: done });

@@ -26,6 +26,7 @@ window.coda = voice; // for the console and the tests
 
 let doing = "listening"; // what the server says Coda does
 let hearing = false;
+let held = false; // Coda stands still because you speak
 let interrupted = 0;
 let trouble = false;
 let holding = false; // the talk key is down
@@ -37,7 +38,7 @@ function state() {
   if (voice.phase === "idle") return "idle";
   if (voice.phase !== "open") return "connecting";
   if (performance.now() < interrupted) return "interrupted";
-  if (doing === "speaking") return "speaking";
+  if (doing === "speaking") return held ? "hearing" : "speaking";
   if (voice.muted) return "muted";
   if (hearing) return "hearing";
   return doing;
@@ -144,7 +145,7 @@ on("phase", ({ phase, seconds, why }) => {
   if (phase === "idle" || phase === "waiting") {
     captions.hangUp();
     doing = "listening";
-    holding = hearing = false;
+    holding = hearing = held = false;
   }
   if (phase !== "waiting") return;
   const what =
@@ -167,12 +168,15 @@ on("problem", ({ message, fatal }) => {
 });
 on("state", ({ state }) => {
   doing = state;
+  held = false;
   if (state !== "listening") interrupted = 0;
 });
 on("user_speech", ({ active }) => (hearing = active));
 on("user_text", (event) => captions.user(event));
 on("caption", (event) => captions.caption(event));
+on("hold", (event) => (held = event.held));
 on("flush", ({ turn }) => {
+  held = false;
   captions.cut(turn);
   if (doing !== "speaking") return; // nobody heard it
   interrupted = performance.now() + INTERRUPTED_MS;

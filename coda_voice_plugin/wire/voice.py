@@ -18,6 +18,7 @@ from ..events import (
     Caption,
     ClientEvent,
     Flush,
+    Held,
     Hello,
     Notice,
     Played,
@@ -154,6 +155,8 @@ def _fields(event: ServerEvent) -> tuple[str, dict[str, Any]]:
             return "caption", {"turn": event.turn, "words": words}
         case SpeechEnd():
             return "speech_end", {"turn": event.turn, "samples": event.samples}
+        case Held():
+            return "hold", {"turn": event.turn, "held": event.held}
         case Flush():
             return "flush", {"turn": event.turn}
         case TurnEnded():

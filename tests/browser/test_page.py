@@ -19,6 +19,12 @@ SPY = """
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (message) { sent.push(message); send.call(this, message); };
 """
+KEEP_SOCKET = """
+  const Plain = WebSocket;
+  window.WebSocket = class extends Plain {
+    constructor(...given) { super(...given); window.socket = this; }
+  };
+"""
 LONG = " ".join(["one", "two", "three", "four", "five", "six", "seven", "eight"] * 6) + "."
 
 
@@ -75,6 +81,29 @@ async def test_words_appear_as_they_are_heard_and_sound_comes_out(open_page: Any
     await page.wait_for_function("() => coda.level('coda') === 0")
     turn = await page.evaluate("told.find(t => t.type === 'turn')")
     assert (await reply.inner_text()).startswith(turn["assistant"])
+
+
+async def test_a_reply_that_is_held_falls_silent_and_goes_on_where_it_stopped(
+    open_page: Any,
+) -> None:
+    page = await open_page(before=KEEP_SOCKET, answers=[LONG])
+    await page.click("#button")
+    await state(page, "listening")
+    await write(page, "What is the time?")
+    await page.wait_for_function("() => told.some(t => t.type === 'played' && t.samples > 20000)")
+    hold = 'socket.onmessage({ data: JSON.stringify({ type: "hold", turn: 1, held: HELD }) })'
+    await page.evaluate(hold.replace("HELD", "true"))
+    await state(page, "hearing")
+    await page.wait_for_function("() => coda.level('coda') === 0")
+    stands = "told.filter(t => t.type === 'played').at(-1).samples"
+    there = await page.evaluate(stands)
+    await page.wait_for_timeout(300)
+    assert await page.evaluate(stands) == there
+    await page.evaluate(hold.replace("HELD", "false"))
+    await state(page, "speaking")
+    await page.wait_for_function("() => told.some(t => t.type === 'turn')")
+    turn = await page.evaluate("told.find(t => t.type === 'turn')")
+    assert turn["assistant"].split() == turn["generated"].split()
 
 
 async def test_what_was_cut_is_what_the_server_says_was_not_heard(open_page: Any) -> None:

@@ -64,7 +64,7 @@ async def test_a_short_reply_does_not_wait_and_is_reported_to_its_end(stage: Any
                    return [quanta(3), sent]; }""",
     )
     assert sound == [0.5] * 200 + [0.0] * 184
-    assert sent == [{"turn": 1, "samples": 200, "done": True}]
+    assert sent == [{"turn": 1, "samples": 200, "done": True, "still": False}]
 
 
 async def test_an_end_that_comes_after_the_last_sample_is_reported_too(stage: Any) -> None:
@@ -73,7 +73,7 @@ async def test_an_end_that_comes_after_the_last_sample_is_reported_too(stage: An
         """() => { speech(1, 0, 2400); quanta(30); sent.length = 0;
                    give({ type: "end", turn: 1, samples: 2400 }); return sent; }""",
     )
-    assert sent == [{"turn": 1, "samples": 2400, "done": True}]
+    assert sent == [{"turn": 1, "samples": 2400, "done": True, "still": False}]
 
 
 async def test_a_flush_is_silent_after_one_quantum_that_fades(stage: Any) -> None:
@@ -88,7 +88,62 @@ async def test_a_flush_is_silent_after_one_quantum_that_fades(stage: Any) -> Non
     assert fade[0] > 0.49
     assert fade[-1] == 0
     assert set(after) == {0}
-    assert sent[-1] == {"turn": 1, "samples": 384, "done": True}
+    assert sent[-1] == {"turn": 1, "samples": 384, "done": True, "still": False}
+
+
+async def test_a_turn_that_is_held_fades_stands_still_and_goes_on_from_there(stage: Any) -> None:
+    before, fade, still, sent, back, after = await stage(
+        "playback.js",
+        """() => { speech(1, 0, 9600); const before = quanta(2);
+                   give({ type: "hold", turn: 1, held: true }); const fade = quanta(4);
+                   const still = quanta(40); const reports = sent.splice(0);
+                   give({ type: "hold", turn: 1, held: false }); const back = quanta(4);
+                   return [before, fade, still, reports, back, quanta(80)]; }""",
+    )
+    assert set(before) == {0.5}
+    assert fade == sorted(fade, reverse=True)
+    assert sum(sample > 0 for sample in fade) in (479, 480), "20 ms"
+    assert set(still) == {0}
+    assert sent == [{"turn": 1, "samples": 256 + 480, "done": False, "still": True}]
+    assert back == sorted(back)
+    assert 0 < back[0] < 0.01
+    assert set(back[480:]) == {0.5}
+    # nothing is lost and nothing is played twice
+    assert sum(sample > 0 for sample in back + after) == 9_600 - 256 - 480
+
+
+async def test_a_held_turn_takes_sound_and_can_be_flushed(stage: Any) -> None:
+    still, sent, next_turn = await stage(
+        "playback.js",
+        """() => { speech(1, 0, 4800); quanta(2); give({ type: "hold", turn: 1, held: true });
+                   quanta(4); speech(1, 4800, 4800); const still = quanta(10);
+                   give({ type: "flush", turn: 1 }); still.push(...quantum());
+                   const reports = sent.splice(0);
+                   speech(2, 0, 1440, 0.25); return [still, reports, quanta(12)]; }""",
+    )
+    assert set(still) == {0}
+    assert [(report["samples"], report["done"]) for report in sent] == [(736, False), (736, True)]
+    assert next_turn == [0.25] * 1_440 + [0.0] * 96
+
+
+async def test_a_turn_that_is_held_before_it_sounds_does_not_begin(stage: Any) -> None:
+    held, begun = await stage(
+        "playback.js",
+        """() => { give({ type: "hold", turn: 1, held: true }); speech(1, 0, 4800);
+                   const held = quanta(20); give({ type: "hold", turn: 1, held: false });
+                   return [held, quanta(40)]; }""",
+    )
+    assert set(held) == {0}
+    assert sum(sample > 0 for sample in begun) == 4_800
+
+
+async def test_what_ran_dry_while_it_was_held_is_reported_where_it_stands(stage: Any) -> None:
+    sent = await stage(
+        "playback.js",
+        """() => { speech(1, 0, 1600); quanta(20); sent.length = 0;
+                   give({ type: "hold", turn: 1, held: true }); quanta(3); return sent; }""",
+    )
+    assert sent == [{"turn": 1, "samples": 1_600, "done": False, "still": True}]
 
 
 async def test_a_flush_leaves_the_next_turn_alone(stage: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from coda_voice_plugin import AudioFrame, Word
 from coda_voice_plugin.audio.opus import PACKET, RATE
-from coda_voice_plugin.events import Caption, Flush, Speech, SpeechEnd
+from coda_voice_plugin.events import Caption, Flush, Held, Speech, SpeechEnd
 from coda_voice_plugin.server.stream import FULL_S, SpeechStream
 
 
@@ -46,6 +46,29 @@ def test_speech_of_which_little_is_ready_begins_one_piece_later() -> None:
     assert pieces(stream, 3)[0] == [960, 960, 0]
     stream.push(speech(1, 2_880, 960))
     assert pieces(stream, 2)[0] == [0, 960], "it had run dry"
+
+
+def test_a_turn_that_is_held_is_silence_until_it_goes_on() -> None:
+    stream = SpeechStream(RATE)
+    stream.push(Caption(1, (Word("one", 0, 900), Word("two", 2_000, 4_000))))
+    stream.push(speech(1, 0, 4_800))
+    assert pieces(stream, 2) == ([960, 960], [["one"], []])
+    stream.push(Held(1, True))
+    assert stream.silent
+    assert pieces(stream, 3) == ([0, 0, 0], [[], [], []])
+    stream.push(Held(1, False))
+    assert not stream.silent
+    loud, words = pieces(stream, 4)
+    assert (sum(loud), words[0]) == (4_800 - 1_920, ["two"])
+
+
+def test_a_held_turn_can_be_flushed() -> None:
+    stream = SpeechStream(RATE)
+    stream.push(speech(1, 0, 4_800))
+    stream.push(Held(1, True))
+    stream.push(Flush(1))
+    stream.push(speech(2, 0, 4_800))
+    assert sum(pieces(stream, 6)[0]) == 4_800
 
 
 def test_words_come_with_the_piece_in_which_they_begin() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -20,6 +21,8 @@ from coda_voice_plugin import Call, Tool, ToolCall, hookimpl
 from coda_voice_plugin.events import (
     Caption,
     Flush,
+    Held,
+    Notice,
     Problem,
     ServerEvent,
     SessionReady,
@@ -32,8 +35,11 @@ from coda_voice_plugin.events import (
 )
 from coda_voice_plugin.strategies.ollama import OllamaStrategy
 
+HOLDING = {"interrupt_ms": 700, "backchannels": [f"u{n}" for n in range(1, 60, 3)]}
+"""Settings of a call in which each third word of the user is a back-channel."""
 SEEDS = int(os.environ.get("CODA_VOICE_SEEDS", "1200"))
 BLOCKS = 12
+Act = Callable[["Story", User, Random], Awaitable[None]]
 
 
 @dataclass
@@ -113,13 +119,18 @@ class Temptations:
     def check(self, story: Story) -> None:
         assert self.running == 0, "a tool is still running"
         assert self.unasked == 0, "a tool ran before the turn was confirmed"
-        assert self.dangers <= len(story.typed), "a dangerous tool ran without a yes"
+        # one question may be about two of them
+        assert self.dangers <= 2 * len(story.typed), "a dangerous tool ran without a yes"
 
 
-def tell(seed: int, temptations: Temptations | None = None) -> Story:
-    """Run the conversation of ``seed``."""
+def tell(seed: int, temptations: Temptations | None = None, *, judged: bool = False) -> Story:
+    """Run the conversation of ``seed``; ``judged``: who speaks over a reply need not end it."""
     dice = Random(seed)
-    world = World(OllamaStrategy(), temptations.settings if temptations else config())
+    settings = temptations.settings if temptations else config()
+    if judged:
+        turn = settings.turn.model_dump() | HOLDING
+        settings = config(**settings.model_dump(exclude_unset=True) | {"turn": turn})
+    world = World(OllamaStrategy(), settings)
     if temptations is not None:
         world.host.plugins.add(temptations, "temptations")
         world.llm.script = [temptations.answer(dice) for _ in range(12)]
@@ -127,22 +138,22 @@ def tell(seed: int, temptations: Temptations | None = None) -> Story:
     world.tts.delay = dice.choice((0.0, 0.01, 0.1))
     world.llm.first_token = dice.choice((0.0, 0.05, 0.4, 1.5))
     world.llm.between = dice.choice((0.0, 0.01, 0.15))
-    world.llm.words = dice.choice((0, 1, 6, 30))
+    world.llm.words = dice.choice((4, 12, 20) if judged else (0, 1, 6, 30))
     delay = dice.choice((0.0, 0.0, 0.005))
     story = Story(seed, world, Listener(reports=dice.random() < 0.5, delay=delay))
     world.host.plugins.add(Witness(story), "witness")
-    run_virtual(_converse(story, dice))
+    run_virtual(_converse(story, dice, _talk_over if judged else _act))
     return story
 
 
-async def _converse(story: Story, dice: Random) -> None:
+async def _converse(story: Story, dice: Random, act: Act) -> None:
     session = story.world.session(story.listener)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(session.run())
         await asyncio.sleep(0)  # a task that never began cannot hang up
         user = User(session)
-        for _ in range(dice.randint(2, 7)):
-            await _act(story, user, dice)
+        for _ in range(dice.randint(1, 3) if act is _talk_over else dice.randint(2, 7)):
+            await act(story, user, dice)
         story.words = user.said
         if dice.random() < 0.3:
             story.hung_up = True
@@ -174,6 +185,21 @@ async def _act(story: Story, user: User, dice: Random) -> None:
             await user.sound(0.0501, dice.choice((0.03, 0.2, 0.5)))
 
 
+async def _talk_over(story: Story, user: User, dice: Random) -> None:
+    """Ask, wait for the answer to sound, and then this and that."""
+    await user.speak(dice.randint(1, 2))
+    await user.silence(dice.uniform(0.8, 3.0))
+    for _ in range(dice.randint(1, 4)):
+        match dice.randint(0, 5):
+            case 0:
+                await _act(story, user, dice)
+            case 1 | 2:
+                await user.sound(0.0501, dice.choice((0.13, 0.3, 0.6, 1.2)))
+            case _:
+                await user.speak(dice.choice((1, 1, 1, 2, 4)))
+        await user.silence(dice.uniform(0.05, 1.5))
+
+
 def check(story: Story) -> None:
     """The invariants of a conversation."""
     listener, world = story.listener, story.world
@@ -190,6 +216,8 @@ def check(story: Story) -> None:
     sent = [event.turn for event in events if isinstance(event, TurnEnded)]
     assert sent == turns[: len(sent)]
     assert story.hung_up or len(sent) == len(turns)
+    assert story.hung_up or not listener.held, "a reply was held for ever"
+    _nothing_sounds_while_it_is_held(events)
     for turn in turns:
         _history_is_what_was_heard(story, turn)
     _no_word_of_the_user_is_lost(story, events, turns)
@@ -205,6 +233,18 @@ def _nothing_stale_is_sent(events: list[ServerEvent]) -> None:
             assert event.turn > flushed, "speech of an interrupted turn"
             assert event.turn >= current, "two voices at once"
             current = event.turn
+
+
+def _nothing_sounds_while_it_is_held(events: list[ServerEvent]) -> None:
+    held = 0
+    for event in events:
+        if isinstance(event, Held):
+            assert bool(held) is not event.held
+            held = event.turn if event.held else 0
+        elif isinstance(event, Flush) and event.turn == held:
+            held = 0
+        elif isinstance(event, Speech):
+            assert event.turn != held, "sound of a held reply"
 
 
 def _nothing_unconfirmed_is_heard(events: list[ServerEvent]) -> None:
@@ -233,13 +273,23 @@ def _history_is_what_was_heard(story: Story, turn: Turn) -> None:
         # estimated: a slow reader hears later than we think, by what is on its way
         slack = 1 if listener.delay else 0
         assert abs(len(kept) - len(truth)) <= slack, (kept, truth)
-    assert turn.heard_ms <= 1000 * listener.received.get(turn.index, 0) / RATE + 1e-6
+    # who hangs up may do so while a frame is on its way
+    received = listener.received.get(turn.index, 0) + (400 if story.hung_up else 0)
+    assert turn.heard_ms <= 1000 * received / RATE + 1e-6
 
 
 def _no_word_of_the_user_is_lost(
     story: Story, events: list[ServerEvent], turns: list[Turn]
 ) -> None:
     said = [word for turn in turns for word in turn.user.split()]
+    passed = [
+        word
+        for event in events
+        if isinstance(event, Notice) and event.kind == "backchannel"
+        for word in event.data["text"].split()
+    ]
+    assert not set(passed) & set(said), "a word was a back-channel and a turn"
+    assert set(passed) <= set(HOLDING["backchannels"])
     assert len(said) == len(set(said)), "a word of the user was remembered twice"
     spoken = [word for word in said if word.startswith("u")]
     assert spoken == sorted(spoken, key=lambda word: int(word[1:])), "words out of order"
@@ -248,7 +298,7 @@ def _no_word_of_the_user_is_lost(
     )
     if story.hung_up or lost_by_the_ear:
         return
-    assert spoken == [f"u{n}" for n in range(story.words)]
+    assert spoken == [f"u{n}" for n in range(story.words) if f"u{n}" not in passed]
     assert [word for word in said if word.startswith("typed")] == story.typed
 
 
@@ -269,5 +319,18 @@ def test_they_hold_with_tools_openers_and_early_thoughts_too(block: int) -> None
             story = tell(seed, temptations)
             check(story)
             temptations.check(story)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_they_hold_where_a_cough_or_a_back_channel_ends_no_reply(block: int) -> None:
+    for seed in range(block, SEEDS // 6, BLOCKS):
+        temptations = Temptations() if seed % 3 == 0 else None
+        try:
+            story = tell(seed, temptations, judged=True)
+            check(story)
+            if temptations is not None:
+                temptations.check(story)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error}") from error

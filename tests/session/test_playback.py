@@ -39,6 +39,25 @@ def test_after_a_stop_nothing_more_is_heard() -> None:
     assert playback.position(60.0) == 100
 
 
+def test_a_held_listener_stands_still_and_goes_on_from_there() -> None:
+    playback = Playback(1_000, reported=False)
+    playback.send(500, now=0.0)
+    playback.hold(0.1)
+    assert [playback.position(now) for now in (0.1, 0.4, 9.0)] == [100, 100, 100]
+    assert playback.ahead(9.0) == 0.4
+    playback.go_on(9.0)
+    assert playback.position(9.2) == 300
+    assert playback.until == 9.4
+
+
+def test_a_stop_while_it_is_held_stops_it_where_it_stands() -> None:
+    playback = Playback(1_000, reported=False)
+    playback.send(500, now=0.0)
+    playback.hold(0.1)
+    playback.stop(5.0)
+    assert playback.position(60.0) == 100
+
+
 def test_a_word_counts_when_its_last_sample_was_played() -> None:
     words = (Word("one", 0, 100), Word("two", 100, 200))
     assert words_until(words, 199) == "one"
