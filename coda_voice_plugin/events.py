@@ -142,7 +142,8 @@ Heard = SpeechStarted | Transcript | Pause | Resumed | SpeechEnded | Utterance |
 class Turn:
     """What was said and what was really heard, once it is over.
 
-    ``timings_ms`` are measured from the last speech sample of the user:
+    ``timings_ms`` are measured from the last speech sample of the user, but for ``capture``,
+    which is the length of the piece of sound that it came in:
     ``endpoint``, ``stt``, ``llm_first_token``, ``tts_first_audio``,
     ``first_audio`` (the first audio byte leaves for the client), ``first_content`` (the first
     of the answer itself, where an opener may stand before it).

@@ -37,3 +37,11 @@ class ArrivalClock:
         spoken = arrived - (self._positions[index] - position) / MIC_RATE
         # a file may arrive faster than it was spoken: not before what came before it
         return max(spoken, self._times[index - 1]) if index else spoken
+
+    def length_ms(self, position: int) -> float:
+        """How long the piece of sound was in which the sample before ``position`` came: so long
+        it waited at most to be sent. 0 when that is not remembered."""
+        index = bisect_left(self._positions, position)
+        if not 0 < index < len(self._positions):
+            return 0.0
+        return round(1000 * (self._positions[index] - self._positions[index - 1]) / MIC_RATE, 1)

@@ -27,7 +27,7 @@ from ..audio import (
 )
 from ..config import TurnSettings
 from ..engine import Recognition, SpeechToText
-from ..errors import EngineError, VoiceError
+from ..errors import EngineError, EngineTimeoutError, VoiceError
 from ..events import (
     MIC_RATE,
     AudioFrame,
@@ -46,6 +46,8 @@ from .interruption import Doubt, Interruption
 
 TurnProbability = Callable[[Floats], Awaitable[float | None]]
 
+WORDS_S = 8.0
+"""Longest wait for the words of an utterance, and half of its own length on top."""
 MAX_OPEN = 8
 """Utterances that wait for the recogniser; more means that it does not keep up."""
 
@@ -244,7 +246,7 @@ class Ear:
     async def _caption(self, hearing: Hearing) -> None:
         hearing.partial_due = False
         epoch = hearing.epoch
-        text = await hearing.recognition.text(final=False)
+        text = await self._text(hearing, final=False)
         if text and hearing.epoch == epoch and hearing.ended is None:
             counts = await self._counts(hearing, text, final=False)
             if counts and hearing.epoch == epoch and hearing.ended is None:
@@ -256,7 +258,7 @@ class Ear:
         hearing.partial_due = False
         async with asyncio.TaskGroup() as tasks:
             melody = tasks.create_task(self._melody(hearing))
-            words = tasks.create_task(_text_or_error(hearing.recognition))
+            words = tasks.create_task(self._final_or_error(hearing))
         found = words.result()
         if isinstance(found, EngineError):
             raise found
@@ -275,6 +277,26 @@ class Ear:
             self.tell(Pause(self._whole(found), hearing.paused_at))
         own = self._own_judgement(hearing)
         self._wait_as_long_as(hearing, melody.result() if own is None else own)
+
+    async def _final_or_error(self, hearing: Hearing) -> str | EngineError:
+        """The final words; an engine's error as a value, to keep it out of the task group."""
+        try:
+            return await self._text(hearing, final=True)
+        except EngineError as error:
+            return error
+
+    async def _text(self, hearing: Hearing, *, final: bool) -> str:
+        """Ask the recogniser; one that is silent must not keep the user waiting for ever."""
+        heard_s = (self._processor.position - hearing.start) / MIC_RATE
+        limit = asyncio.timeout(WORDS_S + heard_s / 2)
+        try:
+            async with limit:
+                return await hearing.recognition.text(final=final)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            label = self._stt.label if self._stt else "the model of turns"
+            raise EngineTimeoutError(label, "does not tell the words of the speech.") from error
 
     def _wait_as_long_as(self, hearing: Hearing, probability: float | None) -> None:
         """Let the words and ``probability`` say how long this pause may be."""
@@ -309,7 +331,8 @@ class Ear:
             ended.start,
             ended.end,
             moment=moment,
-            timings_ms={name: round(1000 * (at - moment), 1) for name, at in times.items()},
+            timings_ms={"capture": self._clock.length_ms(ended.end)}
+            | {name: round(1000 * (at - moment), 1) for name, at in times.items()},
         )
         if doubt is not None and doubt.waits:
             self._answers.append(utterance)
@@ -333,11 +356,3 @@ class Ear:
 
     def _whole(self, text: str) -> str:
         return " ".join(filter(None, (self.unanswered, text)))
-
-
-async def _text_or_error(recognition: Recognition) -> str | EngineError:
-    """The final words; an engine's error as a value, to keep it out of the task group."""
-    try:
-        return await recognition.text(final=True)
-    except EngineError as error:
-        return error

@@ -60,7 +60,9 @@ class Reply:
         self._holds = 0
         self._later: list[Utterance] = []  # answered too, after what it began with
         self._failure: VoiceError | None = None
-        self._names: dict[str, str] = {}  # who answers: a mind may change its model meanwhile
+        self.names: dict[str, str] = {}
+        """Who answers: ``strategy``, ``stt``, ``llm``, ``tts``. As configured, once released;
+        a strategy whose mind is another one says so here."""
         self._chunks: deque[memoryview] = deque()
         self._total = 0  # samples given to play()
         self._captioned = 0  # words already sent as captions
@@ -324,7 +326,7 @@ class Reply:
         self.turn = turn
         if self.utterance is None:
             self.utterance = utterance
-        self._names = self._call.names
+        self.names = self._call.names
         if self._failure is not None:
             self._call.report(self._failure)
         self._released.set()
@@ -348,7 +350,7 @@ class Reply:
             timings_ms=timings,
             heard_ms=round(1000 * self.playback.position(now) / self.playback.rate, 1),
             spoken_ms=round(sum(each.end - each.start for each in answered) / 16, 1),
-            **self._names,
+            **self.names,
         )
 
     async def _apologise(self, failure: VoiceError) -> None:

@@ -77,7 +77,8 @@ def test_a_dip_does_not_restart_a_beginning() -> None:
 
 
 def test_speech_goes_on_a_little_below_the_threshold() -> None:
-    assert Microphone().play((0.9, 4), (0.4, 100))[-1] == Lasted(160)
+    mic = Microphone(turn=TurnSettings(barge_in_ms=160, min_speech_ms=100))
+    assert mic.play((0.9, 4), (0.4, 100))[-1] == Lasted(160)
 
 
 def test_the_same_probability_does_not_begin_speech() -> None:
@@ -220,7 +221,7 @@ def test_each_utterance_counts_its_own_speech() -> None:
 
 
 def test_a_pre_roll_does_not_repeat_the_utterance_before() -> None:
-    mic = Microphone(turn=TurnSettings(pre_roll_ms=2_000))
+    mic = Microphone(turn=TurnSettings(pre_roll_ms=2_000, min_speech_ms=100))
     mic.play((0.9, 10), (0.0, windows(720)), (0.9, 4))
     began = [sound for sound in mic.sounds if isinstance(sound, Began)][1]
     assert mic.endpoint.now - len(began.pre_roll) == 10 * WINDOW

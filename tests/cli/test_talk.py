@@ -43,11 +43,13 @@ def test_a_question_in_a_file_is_heard_and_answered_in_speech(
     assert turn["heard"] == "What is the capital of France?"
     assert turn["said"]
     assert set(turn["timings_ms"]) == {
+        "capture",
         "endpoint",
         "stt",
         "llm_first_token",
         "tts_first_audio",
         "first_audio",
+        "first_content",
     }
     assert (turn["strategy"], turn["interrupted"]) == ("ollama", False)
     answer = read_audio(tmp_path / "answer.ogg")

@@ -86,7 +86,8 @@ def test_timings_count_from_the_last_speech_sample() -> None:
     (turn,) = turns(play(world, scene))
     times = turn.timings_ms
     stages = {"endpoint", "stt", "llm_first_token", "tts_first_audio", "first_audio"}
-    assert set(times) == {*stages, "first_content"}
+    assert set(times) == {*stages, "first_content", "capture"}
+    assert times["capture"] == 32, "the microphone sends pieces of 32 ms"
     assert times["first_content"] == times["first_audio"], "without an opener they are one"
     # thinking began at the pause, long before the turn was confirmed at 480 ms
     assert times["stt"] < times["llm_first_token"] < times["endpoint"] <= times["first_audio"]

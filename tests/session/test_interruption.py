@@ -13,6 +13,7 @@ from world import RATE, Listener, ScriptedSTT, User, World, config
 
 from coda_voice_plugin import (
     Call,
+    EngineTimeoutError,
     Heard,
     Misheard,
     Need,
@@ -432,10 +433,30 @@ def test_a_recogniser_that_fails_gives_the_floor_back_and_the_strategy_is_told()
     assert not [event for event in strategy.heard if isinstance(event, Utterance)]
 
 
+def test_a_recogniser_that_never_tells_the_words_is_not_waited_for() -> None:
+    strategy = Listening()
+    world = world_of(strategy)
+    world.stt.delay = 1_000.0
+
+    async def scene(user: User, listener: Listener) -> None:
+        await user.silence(6)
+        await say(user, 0)
+        await user.silence(10)
+        world.stt.delay = 0.02
+        await say(user, 1)
+        await user.silence(2)
+
+    heard = play(world, scene)
+    (misheard,) = [event for event in strategy.heard if isinstance(event, Misheard)]
+    assert isinstance(misheard.error, EngineTimeoutError)
+    assert [event.code for event in heard.of(Problem)] == ["engine_timeout"]
+    assert [each.text for each in strategy.heard if isinstance(each, Utterance)] == ["u1"]
+
+
 def test_an_utterance_that_a_slow_recogniser_never_reached_is_told_as_misheard() -> None:
     strategy = Listening()
     world = world_of(strategy)
-    world.stt.delay = 30.0
+    world.stt.delay = 7.0
 
     async def scene(user: User, listener: Listener) -> None:
         await user.silence(6)

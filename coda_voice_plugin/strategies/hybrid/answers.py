@@ -35,6 +35,8 @@ from .ways import Way, choose
 
 BEGUN = "You have begun this answer aloud already: “{opener}” Go on from there; do not repeat it."
 """For the mind, so that its answer continues the opener."""
+UNREAD = "Sorry, I did not get that. Please say it again."
+"""Said where the ear has failed and Moshi cannot answer in its place."""
 
 
 @dataclass(slots=True)
@@ -99,8 +101,8 @@ class Answers:
         if opening == "listen":
             return
         await self._partner.opened.wait()
-        if self._call.speaking or self._call.turns:
-            return
+        if self._call.speaking or self._call.turns or self._plans:
+            return  # the user was first
         stage = Stage(self._call, self._call.reply(), self._partner)
         stage.open.set()
         await self._hold(Plan(stage, Route(alone=True), None), self._greet(stage, opening))
@@ -110,23 +112,37 @@ class Answers:
             with suppress(EngineTimeoutError):  # it need not greet
                 await Free(stage).run()
         else:
-            await Opener(stage, opening, self._parts.blame).speak()
+            await Opener(stage, opening, self._blame).speak()
 
     async def without_words(self, error: VoiceError) -> None:
         """The ear has lost the words of a turn. Moshi, who has heard it, answers if it can."""
         if isinstance(error, EngineError):
             note(self._parts.health, "stt", error)
+        if any(not reply.interrupted for reply in self._plans):
+            return  # what was said over an answer, or before it, does not end it
         stage = Stage(self._call, self._call.reply(), self._partner)
         stage.open.set()
         here = self._partner.here and "moshi" in self._rungs
         plan = Plan(stage, Route(), "moshi" if here else None, reason=str(error))
-        await self._hold(plan, self._alone(plan, sorry=False) if here else _fails(error))
+        await self._hold(plan, self._unread(plan, error))
+
+    async def _unread(self, plan: Plan, error: VoiceError) -> None:
+        """Answer words that nobody could write down; the client has been told of ``error``."""
+        self._tell_move(plan)
+        if plan.rung is not None:
+            await self._alone(plan, sorry=False)
+            return
+        plan.stage.reply.error = error.code
+        if self._call.config.trouble.spoken:
+            await self._two_voices(plan.stage).fill(UNREAD)
 
     async def _hold(self, plan: Plan, giving: Coroutine[Any, Any, None]) -> None:
         """Hold one reply while ``giving`` fills it."""
         stage, reply = plan.stage, plan.stage.reply
         self._plans[reply] = plan
         reply.on_cut = stage.leave
+        if reply.interrupted:
+            stage.leave()  # cut before it began
         try:
             async with reply:
                 await giving
@@ -152,6 +168,7 @@ class Answers:
         if (plan := self._plans.get(reply)) is None:
             return  # it begins only now, or has failed already
         plan.stage.open.set()
+        self._sign(plan)
         self._routing.confirmed(reply, plan.route, plan.rung)
         self._tell_move(plan)
 
@@ -173,11 +190,12 @@ class Answers:
                 await self._by(stage, text, plan, part)
             except EngineError as error:
                 if plan.mind is None or plan.mind.failure is not error:
-                    self._parts.blame(error)
+                    self._blame(error)
                 lower = self._below(plan.rung, error, part)
                 if stage.reply.has_content or lower is None:
                     raise
                 plan.rung, plan.reason = lower, str(error)
+                self._sign(plan)
                 if stage.reply.is_released:
                     self._tell_move(plan)
             else:
@@ -228,7 +246,7 @@ class Answers:
             await self._answer(stage, voices, "llm", plan).give(text, self._chain.question)
             return
         async with asyncio.TaskGroup() as tasks:
-            opener = Opener(stage, phrase, self._parts.blame)
+            opener = Opener(stage, phrase, self._blame)
             opening = tasks.create_task(opener.run(), name="opener")
             thinking = self._think(tasks, stage, text, voices, plan, phrase)
             await asyncio.wait((thinking, opening), return_when=asyncio.FIRST_COMPLETED)
@@ -251,6 +269,7 @@ class Answers:
         opener: str,
     ) -> asyncio.Task[EngineError | None]:
         """Have the language model answer, and go on from ``opener``."""
+        stage.told = opener
         notes = [BEGUN.format(opener=opener)] if opener else []
         answer = self._answer(stage, voices, "llm", plan)
         work = _outcome(answer.give(text, self._chain.question, notes))
@@ -271,6 +290,7 @@ class Answers:
 
     def _answer(self, stage: Stage, aloud: Aloud, part: Part, plan: Plan) -> Answer:
         plan.mind = self._parts.mind(part)
+        self._sign(plan)
         plan.answer = Answer(self._call, stage.reply, aloud, self._chain.kept, plan.mind)
         return plan.answer
 
@@ -282,10 +302,22 @@ class Answers:
     def _two_voices(self, stage: Stage) -> TwoVoices:
         parts = self._parts
         return TwoVoices(
-            stage, self._ways, self._phrases, parts.blame, lambda: parts.health.up("tts")
+            stage, self._ways, self._phrases, self._blame, lambda: parts.health.up("tts")
         )
 
+    def _blame(self, error: EngineError) -> None:
+        if error is not self._partner.counted:  # once is enough
+            self._parts.blame(error)
+
     # What is told.
+
+    def _sign(self, plan: Plan) -> None:
+        """Let the turn name the mind that really thought."""
+        reply = plan.stage.reply
+        if reply.is_released and plan.rung == "moshi":
+            reply.names["llm"] = ""
+        elif reply.is_released and plan.mind is not None:
+            reply.names["llm"] = plan.mind.label
 
     def _tell_move(self, plan: Plan) -> None:
         if plan.route.alone:
@@ -309,10 +341,6 @@ class Answers:
             self._call.notify(
                 "over_budget", turn=turn.index, mode=plan.rung, stage=stage, ms=took, budget=budget
             )
-
-
-async def _fails(error: VoiceError) -> None:
-    raise error
 
 
 async def _outcome(work: Coroutine[Any, Any, None]) -> EngineError | None:

@@ -13,6 +13,8 @@ from coda_voice_plugin import VoiceError, Word
 from .ways import Pieces, Way
 
 Sound = tuple[bytes, tuple[Word, ...]]
+KEPT_S = 1.0
+"""A clause is given as a whole while so much of what stands before it is still to be heard."""
 
 
 class Handover(Way):
@@ -38,18 +40,27 @@ class Handover(Way):
     async def _play(
         self, sound: AsyncGenerator[Sound, None], clause: str, pieces: Pieces, *, fade: bool = False
     ) -> None:
-        stage = self.stage
-        before = 0
-        async with aclosing(sound):
-            async for pcm, words in sound:
+        stage, reply = self.stage, self.stage.reply
+        before, kept = 0, list[Sound]()
+
+        async def give() -> None:
+            nonlocal before
+            for pcm, words in kept:
                 if before == 0 and pcm:
-                    stage.reply.begins_content()
+                    reply.begins_content()
                     stage.shadow(clause)
-                    pieces.spoken(clause)
                 await stage.give(pcm, words, before=before, fade=fade and before == 0)
                 before += len(pcm) // 2
-        if before == 0:
-            pieces.spoken(clause)  # nothing in it can be said
+            kept.clear()
+
+        async with aclosing(sound):
+            async for piece in sound:
+                kept.append(piece)
+                # what need not sound yet is kept: a voice that breaks has said nothing by half
+                if reply.samples - reply.playback.sent < KEPT_S * reply.playback.rate:
+                    await give()
+        await give()
+        pieces.spoken(clause)
 
 
 @asynccontextmanager

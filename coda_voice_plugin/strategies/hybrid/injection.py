@@ -25,6 +25,8 @@ abbreviations."""
 _CLAUSE = re.compile(r"(?:[,;:!?…]|(?<=[^\W\d_]{5})\.)\s")
 END = 4
 """Still frames that end an answer: 320 ms."""
+LAST = 12
+"""Frames behind the last word that end it too: 960 ms. A model's silence need not be quiet."""
 STUCK_S = 4.0
 """Without a word, though some wait: Moshi does not obey."""
 
@@ -49,6 +51,7 @@ class Injection(Way):
                 return
             self.stage.ready.set()
             await self.stage.reply.confirmed()
+            self.stage.unshadow()
             await _Speech(self.stage, pieces, first, words).run()
 
 
@@ -62,9 +65,13 @@ class _Speech(Mouthpiece):
         self._pieces = pieces
         self._first = first
         self._words = words
-        self._given: deque[tuple[int, str]] = deque()  # not said yet: words, as written
+        self._given: deque[tuple[int, str]] = deque()  # not heard yet: words, as written
+        self._unsaid = 0  # words in it
+        self._said = 0  # of them, written by Moshi up to the frame before
+        self._begun = False
         self._stuck = 0
         self._left = 0
+        self._behind = 0  # frames since the last word was said
 
     async def feed(self) -> None:
         self._say(self._first)
@@ -73,10 +80,12 @@ class _Speech(Mouthpiece):
 
     def _say(self, words: Words) -> None:
         said, written = words
-        self.stage.partner.say(said)
+        self.stage.moshi.say(said)
         self._given.append((len(said.split()), written))
+        self._unsaid += len(said.split())
 
     def begins(self) -> None:
+        self._begun = True
         self.stage.reply.begins_content()
 
     def ends(self, piece: Piece) -> bool:
@@ -86,14 +95,19 @@ class _Speech(Mouthpiece):
         self._left = waiting
         if self._stuck * FRAME_S >= STUCK_S:
             raise EngineTimeoutError("moshi", f"did not say what it was given for {STUCK_S:g} s.")
-        return self.fed and not waiting and self.still >= END
+        over = self.fed and not waiting
+        self._behind = self._behind + 1 if over else 0
+        return over and (self.still >= END or self._behind >= LAST)
 
     def _note(self, waiting: int) -> None:
-        """Of the words that were given, all but the last ``waiting`` have been said."""
-        unsaid = sum(count for count, _ in self._given)
-        while self._given and unsaid - self._given[0][0] >= waiting:
+        """Of the words that were given, Moshi has written all but the last ``waiting``. They
+        count as heard a frame later: the last of them may only begin to sound."""
+        heard, self._said = self._said if self._begun else 0, self._unsaid - waiting
+        while self._given and self._given[0][0] <= heard:
             count, written = self._given.popleft()
-            unsaid -= count
+            heard -= count
+            self._unsaid -= count
+            self._said -= count
             self._pieces.spoken(written)
 
 

@@ -10,6 +10,7 @@ from coda_voice_plugin.kyutai.frames import FRAME_S
 
 from ..moshi.playing import Playing
 from ..moshi.spurts import AUDIBLE, Piece
+from .partner import begins
 from .stage import Stage
 
 
@@ -64,7 +65,7 @@ class Mouthpiece(ABC):
         stage = self.stage
         playing = Playing(stage.reply, stage.call.output_rate)
         begun, waited = False, 0
-        with stage.with_moshi().take() as taking:
+        with stage.moshi.take() as taking:
             while True:
                 piece = await taking.next()
                 self.still = 0 if piece.loudness >= AUDIBLE else self.still + 1
@@ -72,7 +73,7 @@ class Mouthpiece(ABC):
                     break
                 if not begun:
                     waited += 1
-                    if not piece.speech or piece.quiet:
+                    if not begins(piece):
                         self._be_patient(waited)
                         continue
                     begun = True

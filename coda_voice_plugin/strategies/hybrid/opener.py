@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,20 +10,25 @@ from itertools import cycle
 
 import numpy as np
 
-from coda_voice_plugin import EngineError, VoiceConfig
+from coda_voice_plugin import EngineError, EngineTimeoutError, VoiceConfig
 from coda_voice_plugin.audio import Floats
 from coda_voice_plugin.kyutai.frames import FRAME_S, RATE
 from coda_voice_plugin.kyutai.line import Spoken
 
 from ..moshi.playing import Playing
 from ..moshi.spurts import AUDIBLE, Piece
-from .partner import Taking
+from .partner import Taking, begins
 from .stage import Stage
 
 CLAUSE = (".", ",", "!", "?", ";", ":", "—")
 """A word with one of these behind it ends a clause."""
 PAUSE = 2
 """Still frames that end a clause: 160 ms. The sound of a word lags behind its text."""
+LAST = 8
+"""Frames behind the last word of a phrase that end it too: 640 ms. A model's silence need not be
+quiet."""
+GOES_ON_S = 0.4
+"""Longest wait for the next frame in the middle of an opener, which is then given up."""
 _QUESTION = re.compile(
     r"\?\s*$|^(who|what|when|where|why|how|which|whose|is|are|can|could|do|does|did)\b", re.I
 )
@@ -68,6 +74,7 @@ class Opener:
         self._yields = False  # to an answer that is there before it has begun
         self._frames = 0
         self._still = 0
+        self._behind = 0  # frames since the last word of the phrase was said
         self._words: list[str] = []
 
     async def run(self) -> None:
@@ -78,56 +85,69 @@ class Opener:
             self._yields = True
             await self.speak()
 
-    async def speak(self) -> None:
-        """Speak as soon as nobody else does."""
+    async def speak(self) -> bool:
+        """Speak as soon as nobody else does; return whether anything was said."""
         stage = self._stage
         async with stage.mouth:
-            partner = stage.with_moshi()
-            with partner.take() as taking:
+            moshi = stage.moshi
+            with moshi.take() as taking:
                 if self._phrase:
-                    partner.hush()
-                    partner.say(self._phrase)
+                    moshi.hush()
+                    moshi.say(self._phrase)
                 else:
-                    partner.wake()
+                    moshi.wake()
                 try:
                     await self._play(taking)
                 except EngineError as error:
                     self._lost(error)  # the answer is on its way without it
                 finally:
-                    partner.hold()
-                    if partner.report().waiting:
-                        partner.hush()  # what was not said is not said in the middle of the answer
+                    moshi.hold()
+                    if stage.partner.report().waiting:
+                        moshi.hush()  # what was not said is not said in the middle of the answer
                     if self._frames:
                         said = self._phrase or " ".join(self._words)
                         stage.opened = " ".join(filter(None, (stage.opened, said)))
                         stage.note_opener(said)
+        return self._frames > 0
 
     async def _play(self, taking: Taking) -> None:
         stage = self._stage
         settings = stage.settings
         playing = Playing(stage.reply, stage.call.output_rate)
-        # an answer may go without its opener; what must be said is waited for
-        patience = (
-            settings.opener_start_ms if self._yields else stage.call.config.fallback.silent_ms
-        )
-        waited = 0
-        while True:
-            piece = await taking.next()
-            if not self._frames and (not piece.speech or piece.quiet):
-                waited += 1
-                answered = self._yields and stage.ready.is_set()
-                if answered or waited * FRAME_S * 1000 >= patience:
-                    return  # it has not begun: the answer goes without
-                continue
+        piece = await self._first(taking)
+        while piece is not None:
             self._note(piece)
             if self._over(piece):
+                if not self._still:
+                    await playing.play(*_faded(piece.spoken, settings.seam_ms))
                 break
             await playing.play(piece.spoken)
-            if self._frames * FRAME_S * 1000 >= settings.opener_ms:
-                piece = await taking.next()
+            piece = await _soon(taking)
+            if self._yields and self._frames * FRAME_S * 1000 >= settings.opener_ms:
                 await playing.play(*_faded(piece.spoken, settings.seam_ms))
                 break
         await playing.finish()
+
+    async def _first(self, taking: Taking) -> Piece | None:
+        """The beginning of its speech; None: it does not begin."""
+        stage = self._stage
+        # an answer may go without its opener; what must be said is waited for
+        patience_ms = (
+            stage.settings.opener_start_ms if self._yields else stage.call.config.fallback.silent_ms
+        )
+        limit = asyncio.timeout(patience_ms / 1000)
+        try:
+            async with limit:
+                while True:
+                    piece = await taking.next()
+                    if begins(piece):
+                        return piece
+                    if self._yields and stage.ready.is_set():
+                        return None
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return None
 
     def _note(self, piece: Piece) -> None:
         self._frames += 1
@@ -142,16 +162,28 @@ class Opener:
         """Whether the opener ends before ``piece``."""
         if not piece.speech:
             return True
-        if not self._still:
-            return False
         stage = self._stage
         if self._phrase:
-            return self._still >= PAUSE and not stage.partner.report().waiting
-        if not stage.ready.is_set():
+            said = not stage.partner.report().waiting
+            self._behind = self._behind + 1 if said else 0
+            return said and (self._still >= PAUSE or self._behind >= LAST)
+        if not (self._still and stage.ready.is_set()):
             return False
         clause = bool(self._words) and self._words[-1].endswith(CLAUSE)
         long = len(self._words) >= stage.settings.opener_words
         return clause or long or self._still >= PAUSE
+
+
+async def _soon(taking: Taking) -> Piece:
+    """The next frame of speech that is under way; raises EngineError where it breaks off."""
+    limit = asyncio.timeout(GOES_ON_S)
+    try:
+        async with limit:
+            return await taking.next()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise EngineTimeoutError("moshi", "fell silent in the middle of its words.") from None
 
 
 def _faded(spoken: Spoken, ms: int) -> tuple[Spoken, Floats]:

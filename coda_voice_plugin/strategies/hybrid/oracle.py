@@ -37,11 +37,11 @@ class Free(Mouthpiece):
 
     async def _play(self) -> None:
         await self.stage.open.wait()
-        self.stage.with_moshi().wake()
+        self.stage.moshi.wake()
         try:
             await super()._play()
         finally:
-            self.stage.partner.hold()
+            self.stage.moshi.hold()
 
     def ends(self, piece: Piece) -> bool:
         return self.fed and not piece.speech
@@ -56,15 +56,15 @@ class _Told(Free):
         self._told = False
 
     async def feed(self) -> None:
-        partner = self.stage.with_moshi()
+        moshi = self.stage.moshi
         held = ""
         async with aclosing(self._pieces.text()) as text:
             async for piece in text:
                 whole, space, held = (held + piece).rpartition(" ")
                 if whole.strip():
-                    partner.tell(whole + space)
+                    moshi.tell(whole + space)
                     self._told = True
-        partner.tell(held)
+        moshi.tell(held)
         self._told = True
 
     async def _play(self) -> None:

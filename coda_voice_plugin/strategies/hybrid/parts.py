@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from coda_voice_plugin import Call, EngineError, EngineTimeoutError, Host
 from coda_voice_plugin.config.hybrid import FallbackSettings
 from coda_voice_plugin.kyutai.line import Line
+from coda_voice_plugin.kyutai.ticks import OVERLOAD
 
 from .health import Health, Part
 from .minds import Minds
@@ -30,7 +31,8 @@ class Parts:
     minds: Minds
     tally: Tally
     engine: MoshiEngine | None = None
-    _ticks: int = field(default=-1, init=False)
+    _ticks: tuple[int, int] = field(default=(-1, 0), init=False)
+    """Those of Moshi, and the late ones among them, at the last look."""
 
     @property
     def fallback(self) -> FallbackSettings:
@@ -81,9 +83,12 @@ class Parts:
             raise engine.wheel.down
         if self.short_of_memory:
             raise EngineError("moshi", "the GPU's memory is nearly full.")
-        before, self._ticks = self._ticks, engine.wheel.ticks.count
-        if engine.wheel.taken and before == self._ticks:
+        stats = engine.wheel.ticks
+        (before, late), self._ticks = self._ticks, (stats.count, stats.overruns)
+        if engine.wheel.taken and before == stats.count:
             raise EngineTimeoutError("moshi", "its ticks stand still.")
+        if stats.overruns - late > OVERLOAD * (stats.count - before):
+            raise EngineTimeoutError("moshi", "its ticks take longer than they last.")
 
     @property
     def overloaded(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -11,12 +13,71 @@ from coda_voice_plugin import Call, Reply, Word
 from coda_voice_plugin.audio import Floats, to_floats, to_pcm
 from coda_voice_plugin.speakable import spoken_text
 
-from .partner import Partner
+from .partner import Partner, Taking
 
 MOST_GAIN = 2.0
 """6 dB."""
 AUDIBLE = 0.01
 """Root mean square from which a piece of sound tells how loud a voice is."""
+
+
+class Share:
+    """Moshi, as one answer may use it.
+
+    Once that answer is over nothing counts that it still asks for: its tasks may need a
+    moment to end, and the next answer may have begun.
+    """
+
+    def __init__(self, partner: Partner) -> None:
+        self._partner = partner
+        self._used = False
+        self._over = False
+
+    def say(self, text: str) -> None:
+        if self._uses():
+            self._partner.say(text)
+
+    def tell(self, text: str) -> None:
+        if self._uses():
+            self._partner.tell(text)
+
+    def wake(self) -> None:
+        if self._uses():
+            self._partner.wake()
+
+    def hold(self) -> None:
+        if self._uses():
+            self._partner.hold()
+
+    def hush(self) -> None:
+        if self._uses():
+            self._partner.hush()
+
+    def each_frame(self, does: Callable[[], None]) -> None:
+        """Call ``does`` with each frame, until the answer is over."""
+        if self._uses():
+            self._partner.on_frame = does
+
+    @contextmanager
+    def take(self) -> Iterator[Taking]:
+        if not self._uses():
+            yield Taking()  # of which nothing comes
+            return
+        with self._partner.take() as taking:
+            yield taking
+
+    def end(self) -> None:
+        """The answer is over, or cut: Moshi falls silent and listens. Only the first time
+        counts."""
+        if self._used and not self._over:
+            self._partner.on_frame = lambda: None
+            self._partner.untake()
+            self._partner.hush()
+        self._over = True
+
+    def _uses(self) -> bool:
+        self._used = self._used or not self._over
+        return not self._over
 
 
 class Stage:
@@ -26,6 +87,8 @@ class Stage:
         self.call = call
         self.reply = reply
         self.partner = partner
+        """For its condition; what it does for this answer goes through :attr:`moshi`."""
+        self.moshi = Share(partner)
         self.settings = call.config.hybrid
         self.mouth = asyncio.Lock()
         """Whoever holds it is heard."""
@@ -35,13 +98,14 @@ class Stage:
         """The answer's first words could be heard now: the opener comes to its end."""
         self.opened = ""
         """The words of the opener that were spoken."""
+        self.told = ""
+        """The opener as the mind was told of it: it may write that again."""
         self.loudness: list[float] = []
         """Of the opener, frame by frame."""
         self._gain: float | None = None
         self._before = 0  # characters of what was written that stand before the answer
-        self._with_moshi = False
-        self._left = False
         self._shadow: deque[tuple[int, str]] = deque()
+        self._shadowed = False
 
     @property
     def seam(self) -> int:
@@ -86,33 +150,30 @@ class Stage:
 
     # Moshi's part in it.
 
-    def with_moshi(self) -> Partner:
-        """Moshi takes part in this answer, so that it must be told when that is over."""
-        self._with_moshi = True
-        return self.partner
-
     def shadow(self, text: str) -> None:
         """Have Moshi say ``text``, unheard, when the sound that comes next is sent."""
         if self.settings.shadow and self.partner.can_say:
             said = spoken_text(self.call.host.tts.sayable(text))
             self._shadow.append((self.reply.samples, said))
-            self.with_moshi().on_frame = self.follow
+            self._shadowed = True
+            self.moshi.each_frame(self.follow)
 
     def follow(self) -> None:
         """Give Moshi the words that are being heard now."""
-        while self._shadow and self.reply.playback.sent >= self._shadow[0][0]:
-            self.partner.say(self._shadow.popleft()[1])
+        while self._shadow and self.reply.playback.sent > self._shadow[0][0]:
+            self.moshi.say(self._shadow.popleft()[1])
+
+    def unshadow(self) -> None:
+        """Moshi is about to be heard: what it was to say unheard is dropped."""
+        if self._shadowed:
+            self._shadow.clear()
+            self._shadowed = False
+            self.moshi.hush()
 
     def leave(self) -> None:
-        """The answer is over, or cut: Moshi listens again. Only the first time counts, since
-        the next answer may have begun since."""
-        if self._left:
-            return
-        self._left = True
+        """The answer is over, or cut: Moshi listens again."""
         self._shadow.clear()
-        if self._with_moshi:
-            self.partner.on_frame = lambda: None
-            self.partner.hush()
+        self.moshi.end()
 
 
 def _level(sound: Floats) -> float:

@@ -39,7 +39,7 @@ class TwoVoices:
         self._tts = tts
         self._failed: set[type[Way]] = set()
         settings = stage.settings
-        texts = iter(phrases.second, None)
+        texts = iter(phrases.second, "")  # none at all: silence
         self._bridge = Bridge(stage.reply, texts, settings.second_after_ms / 1000, self.fill)
 
     @property
@@ -55,7 +55,7 @@ class TwoVoices:
 
     async def stream(self, pieces: AsyncGenerator[str, None]) -> None:
         async with aclosing(pieces):
-            await self._bring(Pieces(self._stage, pieces, self._stage.opened))
+            await self._bring(Pieces(self._stage, pieces, self._stage.told))
 
     async def bridge(self, work: Awaitable[T], *, at_once: bool = False) -> T:
         return await self._bridge.bridge(work, at_once=at_once)
@@ -76,11 +76,12 @@ class TwoVoices:
         raise error or EngineError("hybrid", "has no voice for its answer: tts and Moshi failed.")
 
     async def fill(self, text: str) -> None:
-        """Say something that is no answer: in Moshi's voice where it can be given words."""
+        """Say something that is no answer: in Moshi's voice where it can be given words, in the
+        other one where Moshi does not say them."""
         stage = self._stage
-        if stage.partner.can_say:
-            await Opener(stage, text, self._lost).speak()
-        elif self._tts():
+        if stage.partner.can_say and await Opener(stage, text, self._lost).speak():
+            return
+        if self._tts():
             async with stage.mouth:
                 stage.note_opener(text)
                 await stage.reply.say(text)
