@@ -168,6 +168,7 @@ class Answers:
         if (plan := self._plans.get(reply)) is None:
             return  # it begins only now, or has failed already
         plan.stage.open.set()
+        plan.stage.on_news()
         self._sign(plan)
         self._routing.confirmed(reply, plan.route, plan.rung)
         self._tell_move(plan)

@@ -64,7 +64,9 @@ class Phrases:
 class Opener:
     """Moshi's first words in one answer: ``phrase``, or what it likes where that is empty.
 
-    It ends by itself, at the end of a clause once the answer is ready, or at its limit.
+    It begins while the user may go on, and is kept back until the turn is confirmed; an
+    answer that is ready by then is heard in its place. It ends by itself, at the end of a
+    clause once the answer is ready, or at its limit.
     """
 
     def __init__(self, stage: Stage, phrase: str, lost: Callable[[EngineError], None]) -> None:
@@ -76,6 +78,8 @@ class Opener:
         self._still = 0
         self._behind = 0  # frames since the last word of the phrase was said
         self._words: list[str] = []
+        self._kept: list[tuple[Spoken, Floats | None]] = []  # until the turn is confirmed
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
         """Speak when the user may be done, unless the answer is there already."""
@@ -91,6 +95,7 @@ class Opener:
         async with stage.mouth:
             moshi = stage.moshi
             with moshi.take() as taking:
+                stage.on_news = lambda: self._hear_news(taking)
                 if self._phrase:
                     moshi.hush()
                     moshi.say(self._phrase)
@@ -98,9 +103,8 @@ class Opener:
                     moshi.wake()
                 try:
                     await self._play(taking)
-                except EngineError as error:
-                    self._lost(error)  # the answer is on its way without it
                 finally:
+                    stage.on_news = lambda: None
                     moshi.hold()
                     if stage.partner.report().waiting:
                         moshi.hush()  # what was not said is not said in the middle of the answer
@@ -110,23 +114,70 @@ class Opener:
                         stage.note_opener(said)
         return self._frames > 0
 
+    def _hear_news(self, taking: Taking) -> None:
+        self._news.set()
+        taking.poke()
+
     async def _play(self, taking: Taking) -> None:
         stage = self._stage
-        settings = stage.settings
         playing = Playing(stage.reply, stage.call.output_rate)
+        try:
+            await self._follow(taking, playing)
+        except EngineError as error:
+            self._lost(error)  # the answer is on its way without it; what there is of it is heard
+        while self._kept and not self._overtaken:
+            self._news.clear()
+            await self._let_out(playing)
+            if self._kept:
+                await self._news.wait()
+        if self._overtaken:
+            self._forget()
+        await playing.finish()
+
+    async def _follow(self, taking: Taking, playing: Playing) -> None:
+        """Take what Moshi says, to the end of the opener."""
+        settings = self._stage.settings
         piece = await self._first(taking)
         while piece is not None:
             self._note(piece)
             if self._over(piece):
                 if not self._still:
-                    await playing.play(*_faded(piece.spoken, settings.seam_ms))
+                    self._kept.append(_faded(piece.spoken, settings.seam_ms))
                 break
-            await playing.play(piece.spoken)
-            piece = await _soon(taking)
-            if self._yields and self._frames * FRAME_S * 1000 >= settings.opener_ms:
-                await playing.play(*_faded(piece.spoken, settings.seam_ms))
+            self._kept.append((piece.spoken, None))
+            piece = await self._next(taking, playing)
+            if piece and self._yields and self._frames * FRAME_S * 1000 >= settings.opener_ms:
+                self._kept.append(_faded(piece.spoken, settings.seam_ms))
                 break
-        await playing.finish()
+        await self._let_out(playing)
+
+    async def _next(self, taking: Taking, playing: Playing) -> Piece | None:
+        """The next frame; None: the answer has overtaken the opener, which nobody has heard."""
+        while True:
+            await self._let_out(playing)
+            if self._overtaken:
+                return None
+            if (piece := await _soon(taking)) is not None:
+                return piece
+
+    @property
+    def _overtaken(self) -> bool:
+        stage = self._stage
+        return self._yields and stage.ready.is_set() and not stage.reply.is_released
+
+    async def _let_out(self, playing: Playing) -> None:
+        """Let what was kept be heard, if the turn is confirmed, or nothing can overtake it."""
+        if self._yields and not self._stage.reply.is_released:
+            return
+        kept, self._kept = self._kept, []
+        for spoken, sound in kept:
+            await playing.play(spoken, sound)
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._words.clear()
+        self._stage.loudness.clear()
+        self._frames = 0
 
     async def _first(self, taking: Taking) -> Piece | None:
         """The beginning of its speech; None: it does not begin."""
@@ -139,8 +190,8 @@ class Opener:
         try:
             async with limit:
                 while True:
-                    piece = await taking.next()
-                    if begins(piece):
+                    piece = await taking.look()
+                    if piece is not None and begins(piece):
                         return piece
                     if self._yields and stage.ready.is_set():
                         return None
@@ -174,12 +225,13 @@ class Opener:
         return clause or long or self._still >= PAUSE
 
 
-async def _soon(taking: Taking) -> Piece:
-    """The next frame of speech that is under way; raises EngineError where it breaks off."""
+async def _soon(taking: Taking) -> Piece | None:
+    """The next frame of speech that is under way, or None at other news; raises EngineError
+    where it breaks off."""
     limit = asyncio.timeout(GOES_ON_S)
     try:
         async with limit:
-            return await taking.next()
+            return await taking.look()
     except TimeoutError:
         if not limit.expired():
             raise

@@ -28,6 +28,8 @@ STALE = 8
 AHEAD = 2
 """Frames that were made before a new word can sound: so many are left out behind the quiet
 one at which it is given."""
+OWN_LEFT = 6
+"""Frames after which no word of its own is on its way that it began before it was held."""
 PACE = 0.8
 """Share of the frames that must come in ``fallback.silent_ms``, else Moshi falls behind."""
 
@@ -41,6 +43,7 @@ class Taking:
         self._pieces: deque[Piece] = deque()
         self._error: VoiceError | None = None
         self._more = asyncio.Event()
+        self._poked = False
 
     def put(self, piece: Piece) -> None:
         if len(self._pieces) >= MOST:
@@ -54,15 +57,29 @@ class Taking:
         self._error = self._error or error
         self._more.set()
 
+    def poke(self) -> None:
+        """There is other news than a frame: :meth:`look` returns."""
+        self._poked = True
+        self._more.set()
+
     async def next(self) -> Piece:
         """The next frame; raises the EngineError with which Moshi was lost, as soon as it is:
         there is no report any more about what the last frames have said."""
-        while self._error is None and not self._pieces:
+        while (piece := await self.look()) is None:
+            pass
+        return piece
+
+    async def look(self) -> Piece | None:
+        """Like :meth:`next`, but None at a :meth:`poke`."""
+        while self._error is None and not self._pieces and not self._poked:
             self._more.clear()
             await self._more.wait()
         if self._error is not None:
             raise self._error
-        return self._pieces.popleft()
+        if self._pieces:
+            return self._pieces.popleft()
+        self._poked = False
+        return None
 
 
 def begins(piece: Piece) -> bool:
@@ -93,6 +110,8 @@ class Partner:
         self._patience_s = 0.0  # how much of that is a strike
         self._pace = Pace(self._silent_s)
         self._loud = False  # the latest frame is a voice
+        self._awake = False
+        self._own = 0  # frames to come that may hold words of its own
         self._stale = 0  # frames to come that belong to what was hushed
         self._later: list[tuple[str, Manner]] = []  # given behind them
         self._fresh = 0  # the sample of the line from which on its words are to be heard
@@ -145,18 +164,22 @@ class Partner:
         if self._line is not None:
             self._line.unhush()
             self._line.hold(False)
+            self._awake = True
 
     def hold(self) -> None:
         """It listens, and says only what it is given."""
         if self._line is not None:
             self._line.hold(True)
+            self._own = OWN_LEFT if self._awake else self._own
+            self._awake = False
 
     def hush(self) -> None:
         """It stops at once: what it was given, what it was told, and its own words."""
         if self._line is not None:
-            said = self._loud or self._line.report().waiting
+            said = self._loud or self._awake or self._own or self._line.report().waiting
             self._line.hold(True)
             self._line.hush()
+            self._awake = False
             self._stale = STALE if said else 0
             self._later.clear()
 
@@ -252,6 +275,7 @@ class Partner:
         self._pushed_s, self._patience_s = 0.0, self._silent_s
         self._pace = Pace(self._silent_s)
         self._loud, self._stale, self._fresh = False, 0, 0
+        self._awake, self._own = False, 0
         self._later.clear()
         self.opened.set()
         if self._closed:
@@ -279,6 +303,7 @@ class Partner:
     def _give(self, spoken: Spoken) -> None:
         self._pushed_s, self._patience_s, self._alive = 0.0, self._silent_s, True
         self._pace.given_s += FRAME_S
+        self._own = max(0, self._own - 1)
         piece = self._spurts.push(spoken)
         self._loud = piece.loudness >= AUDIBLE
         if self._stale:

@@ -80,6 +80,18 @@ class Share:
         return not self._over
 
 
+class News(asyncio.Event):
+    """An event that somebody is told of at once."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def set(self) -> None:
+        super().set()
+        self._tell()
+
+
 class Stage:
     """What the opener and the answer share; one for each reply."""
 
@@ -94,8 +106,10 @@ class Stage:
         """Whoever holds it is heard."""
         self.open = asyncio.Event()
         """The user has paused, or is done: Moshi may speak, heard when the turn is confirmed."""
-        self.ready = asyncio.Event()
+        self.ready = News(lambda: self.on_news())
         """The answer's first words could be heard now: the opener comes to its end."""
+        self.on_news: Callable[[], None] = lambda: None
+        """Called when the answer is ready, and when the turn is confirmed."""
         self.opened = ""
         """The words of the opener that were spoken."""
         self.told = ""
