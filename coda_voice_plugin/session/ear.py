@@ -26,7 +26,7 @@ from ..audio import (
     sentence_hint,
 )
 from ..config import TurnSettings
-from ..engine import Recognition, SpeechToText
+from ..engine import SpeechToText
 from ..errors import EngineError, EngineTimeoutError, VoiceError
 from ..events import (
     MIC_RATE,

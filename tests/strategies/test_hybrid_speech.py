@@ -141,6 +141,23 @@ def test_a_mind_that_a_free_opener_overtook_begins_anew_once_and_knows_the_words
     assert text_of(call).startswith("well i am a2x0")
 
 
+def test_a_mind_that_has_thought_for_long_keeps_its_thought() -> None:
+    model = Moshi()
+    model.saying = "well i am fine thanks and you"
+    call = play(asking(12, before=mind(first_token=5.0)), model=model, hybrid={"opener": "free"})
+    assert len(call.llm.asked) == 1
+    assert text_of(call).startswith("well i am fine thanks and you")
+    assert "a1x0" in text_of(call)
+
+
+def test_moshi_is_given_the_minds_first_words_before_its_first_clause_is_whole() -> None:
+    slow = mind(first_token=0.2, between=0.6, script=[list(PLAIN)])
+    call = play(asking(10, before=slow), hybrid={"way": "injection", "opener": "none"})
+    (turn,) = call.turns()
+    assert turn.assistant == "".join(PLAIN).strip()
+    assert turn.timings_ms["first_content"] < turn.timings_ms["llm_first_token"] + 700
+
+
 def test_a_free_opener_ends_at_a_clause_once_the_answer_is_ready() -> None:
     model = Moshi()
     model.saying = "well, i am fine thanks and you and yours and everybody"

@@ -33,6 +33,8 @@ from .voices import TwoVoices
 from .watched import Watched, note
 from .ways import Way, choose
 
+RESTART_S = 2.0
+"""A mind that has thought for longer keeps its thought: to begin anew would cost that time."""
 BEGUN = "You have begun this answer aloud already: “{opener}” Go on from there; do not repeat it."
 """For the mind, so that its answer continues the opener."""
 UNREAD = "Sorry, I did not get that. Please say it again."
@@ -47,6 +49,8 @@ class Plan:
     route: Route
     rung: Rung | None
     way: str = ""
+    since: float = 0.0
+    """When the mind began to think, on the event loop's clock."""
     sorry: bool = False
     """It was said that nothing can be looked up."""
     reason: str = ""
@@ -271,6 +275,7 @@ class Answers:
     ) -> asyncio.Task[EngineError | None]:
         """Have the language model answer, and go on from ``opener``."""
         stage.told = opener
+        plan.since = asyncio.get_running_loop().time()
         notes = [BEGUN.format(opener=opener)] if opener else []
         answer = self._answer(stage, voices, "llm", plan)
         work = _outcome(answer.give(text, self._chain.question, notes))
@@ -287,7 +292,9 @@ class Answers:
         """Whether Moshi has said words of its own that the answer, not begun yet, goes on from."""
         begun = stage.ready.is_set() or thinking.done()
         acted = plan.answer is not None and bool(plan.answer.toolbox.events)
-        return opening.done() and not phrase and bool(stage.opened) and not (begun or acted)
+        deep = asyncio.get_running_loop().time() - plan.since > RESTART_S
+        said = opening.done() and not phrase and bool(stage.opened)
+        return said and not (begun or acted or deep)
 
     def _answer(self, stage: Stage, aloud: Aloud, part: Part, plan: Plan) -> Answer:
         plan.mind = self._parts.mind(part)

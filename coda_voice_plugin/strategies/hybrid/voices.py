@@ -50,6 +50,11 @@ class TwoVoices:
             self._ways, stage.settings.way, stage.partner, tts=self._tts(), failed=self._failed
         )
 
+    @property
+    def by_clause(self) -> bool:
+        way = self.way
+        return way is None or way.speaks_with_tts
+
     async def say(self, text: str) -> None:
         await self._bring(Pieces(self._stage, _one(text), noted=True))
 

@@ -15,6 +15,11 @@ T = TypeVar("T")
 class Aloud(Protocol):
     """Whatever brings the words of one answer to the ear."""
 
+    @property
+    def by_clause(self) -> bool:
+        """Whether less than a clause is of no use to it."""
+        ...
+
     async def say(self, text: str) -> None:
         """Speak ``text``; return when it is queued."""
 
@@ -28,6 +33,8 @@ class Aloud(Protocol):
 
 class Voice:
     """The engine of ``tts`` alone, with an opener where the answer takes long."""
+
+    by_clause = True
 
     def __init__(self, reply: Reply, opener: Opener) -> None:
         self._reply = reply

@@ -124,7 +124,7 @@ class Answer:
         """Speak what the mind writes, as it writes it."""
         async with aclosing(self._chat(prompt, messages, tools)) as answer:
             written = Written(answer, self._reply)
-            await self._aloud.bridge(written.begin())
+            await self._aloud.bridge(written.begin(by_clause=self._aloud.by_clause))
             await self._aloud.stream(written.pieces())
         if len(messages) == len(prompt.messages) and not written.calls:
             most = self._call.config.speed.response_cache

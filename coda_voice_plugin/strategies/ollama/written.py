@@ -20,11 +20,11 @@ class Written:
         self._reply = reply
         self._begun: list[str] = []
 
-    async def begin(self) -> None:
-        """Read until there is something to say, or the end."""
+    async def begin(self, *, by_clause: bool) -> None:
+        """Read until there is something to say (a clause, or anything), or the end."""
         while (piece := await self._next()) is not None:
             self._begun.append(piece)
-            if _CLAUSE.search(piece):
+            if not by_clause or _CLAUSE.search(piece):
                 return
 
     async def pieces(self) -> AsyncGenerator[str, None]:
