@@ -251,7 +251,9 @@ class Answers:
             await self._answer(stage, voices, "llm", plan).give(text, self._chain.question)
             return
         async with asyncio.TaskGroup() as tasks:
-            opener = Opener(stage, phrase, self._blame)
+            overtakes = way is not None and way.speaks_with_tts
+            begun = (lambda: plan.mind is not None and plan.mind.begun) if overtakes else None
+            opener = Opener(stage, phrase, self._blame, begun=begun)
             opening = tasks.create_task(opener.run(), name="opener")
             thinking = self._think(tasks, stage, text, voices, plan, phrase)
             await asyncio.wait((thinking, opening), return_when=asyncio.FIRST_COMPLETED)

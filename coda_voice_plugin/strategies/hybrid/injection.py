@@ -50,7 +50,7 @@ class Injection(Way):
             if (first := await anext(words, None)) is None:
                 return
             self.stage.ready.set()
-            await self.stage.reply.confirmed()
+            await self.stage.open.wait()  # unheard, like the opener, until the turn is confirmed
             self.stage.unshadow()
             await _Speech(self.stage, pieces, first, words).run()
 

@@ -27,6 +27,10 @@ PAUSE = 2
 LAST = 8
 """Frames behind the last word of a phrase that end it too: 640 ms. A model's silence need not be
 quiet."""
+GRACE_S = 0.2
+"""So long behind the end of the turn an opener waits for an answer that is being written."""
+TICK_S = 0.001
+"""A timer may fire a rounding error too early."""
 GOES_ON_S = 0.4
 """Longest wait for the next frame in the middle of an opener, which is then given up."""
 _QUESTION = re.compile(
@@ -69,10 +73,20 @@ class Opener:
     clause once the answer is ready, or at its limit.
     """
 
-    def __init__(self, stage: Stage, phrase: str, lost: Callable[[EngineError], None]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        phrase: str,
+        lost: Callable[[EngineError], None],
+        *,
+        begun: Callable[[], bool] | None = None,
+    ) -> None:
+        """``begun`` tells whether the mind has begun to write its answer; None where that
+        cannot overtake the opener: Moshi would have to begin anew, later than it sounds."""
         self._stage = stage
         self._phrase = phrase
         self._lost = lost
+        self._begun = begun
         self._yields = False  # to an answer that is there before it has begun
         self._frames = 0
         self._still = 0
@@ -80,6 +94,8 @@ class Opener:
         self._words: list[str] = []
         self._kept: list[tuple[Spoken, Floats | None]] = []  # until the turn is confirmed
         self._news = asyncio.Event()
+        self._out = False  # some of it was let out
+        self._grace: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Speak when the user may be done, unless the answer is there already."""
@@ -105,6 +121,8 @@ class Opener:
                     await self._play(taking)
                 finally:
                     stage.on_news = lambda: None
+                    if self._grace is not None:
+                        self._grace.cancel()
                     moshi.hold()
                     if stage.partner.report().waiting:
                         moshi.hush()  # what was not said is not said in the middle of the answer
@@ -163,12 +181,27 @@ class Opener:
     @property
     def _overtaken(self) -> bool:
         stage = self._stage
-        return self._yields and stage.ready.is_set() and not stage.reply.is_released
+        early = self._begun is not None and not self._out
+        return self._yields and stage.ready.is_set() and early
+
+    def _is_kept_back(self) -> bool:
+        """Whether it is not heard yet: the user may go on, or the answer is about to be there."""
+        if not self._yields or self._out:
+            return False
+        if not self._stage.reply.is_released:
+            return True
+        loop = asyncio.get_running_loop()
+        if self._grace is None:
+            if self._begun is None or not self._begun():
+                return False
+            self._grace = loop.call_later(GRACE_S, lambda: self._stage.on_news())
+        return loop.time() < self._grace.when() - TICK_S
 
     async def _let_out(self, playing: Playing) -> None:
-        """Let what was kept be heard, if the turn is confirmed, or nothing can overtake it."""
-        if self._yields and not self._stage.reply.is_released:
+        """Let what was kept be heard, if it is time and the answer has not overtaken it."""
+        if self._overtaken or self._is_kept_back():
             return
+        self._out = self._out or bool(self._kept)
         kept, self._kept = self._kept, []
         for spoken, sound in kept:
             await playing.play(spoken, sound)

@@ -32,6 +32,8 @@ class Watched(LanguageModel):
         self.part = part
         self._health = health
         self._first_token_s = first_token_s
+        self.begun = False
+        """It has written something."""
         self.failure: EngineError | None = None
         """What it broke with, which is noted."""
 
@@ -55,6 +57,7 @@ class Watched(LanguageModel):
                 first = await self._first(pieces)
                 if first is not None:
                     self._health.well(self.part)
+                    self.begun = True
                     yield first
                 async for piece in pieces:
                     yield piece
