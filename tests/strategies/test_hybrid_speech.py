@@ -179,9 +179,7 @@ def test_an_answer_that_is_ready_at_the_end_of_the_turn_overtakes_an_opener_in_t
     assert turn.timings_ms["first_audio"] - turn.timings_ms["endpoint"] < 20
 
 
-def test_an_answer_that_is_being_written_at_the_end_of_the_turn_may_overtake_it_a_little_later() -> (
-    None
-):
+def test_an_answer_that_is_being_written_may_overtake_its_opener_a_little_later() -> None:
     written_soon = play(asking(8, before=mind(first_token=0.2, between=0.05)))
     (turn,) = written_soon.turns()
     late = turn.timings_ms["first_audio"] - turn.timings_ms["endpoint"]
