@@ -44,6 +44,9 @@ class Endpoint:
         self._min_speech = in_samples(turn.min_speech_ms)
         self._barge_in = in_samples(turn.barge_in_ms)
         self._max_utterance = turn.max_utterance_s * MIC_RATE
+        self.hurried = False
+        """Somebody is talked over: speech counts as soon as it may hold a reply
+        (``turn.barge_in_ms``), where that is sooner."""
         self._recent = Recent(in_samples(turn.pre_roll_ms) + self._min_speech + KEEP)
         self._patience = in_samples(turn.unsure_ms)
         self._key_down = False
@@ -156,7 +159,8 @@ class Endpoint:
             self._run_start, self._spoken = start, 0
         self._run_end = start + WINDOW
         self._spoken += WINDOW
-        if self._spoken < self._min_speech:
+        least = min(self._min_speech, self._barge_in) if self.hurried else self._min_speech
+        if self._spoken < least:
             return []
         return self._begin(self._run_start) + self._interrupt(self._barge_in)
 

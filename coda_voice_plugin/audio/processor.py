@@ -58,6 +58,15 @@ class AudioProcessor:
         self._finished = False
 
     @property
+    def hurried(self) -> bool:
+        """Whether a reply sounds that speech may hold: then ``turn.barge_in_ms`` of it count."""
+        return self._endpoint.hurried
+
+    @hurried.setter
+    def hurried(self, hurried: bool) -> None:
+        self._endpoint.hurried = hurried
+
+    @property
     def position(self) -> int:
         """Microphone samples (16 kHz) that have been judged and reported."""
         return self._endpoint.now

@@ -82,8 +82,9 @@ class TurnSettings(Settings):
     """Judge by melody (Smart Turn) whether the sentence is finished."""
     pre_roll_ms: Milliseconds = 400
     """Sound kept from before speech was noticed, so that the first word is whole."""
-    min_speech_ms: Milliseconds = 64
-    """Shorter sounds are not speech."""
+    min_speech_ms: Milliseconds = 100
+    """Shorter sounds are not speech. While a reply sounds ``barge_in_ms`` are enough, if that is
+    less: a reply that falls silent for nothing goes on."""
     barge_in_ms: Milliseconds = 64
     """Speech of this length while a reply sounds makes it fall silent, until it is known whether
     the user interrupts."""

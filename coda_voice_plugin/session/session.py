@@ -249,6 +249,7 @@ class Session:
     def _listen(self, pcm: bytes) -> None:
         if self._config.conversation_mode == "turn_based" and self.call.speaking:
             pcm = bytes(len(pcm))  # not the user's turn; time goes on
+        self._processor.hurried = self.call.speaking and self.call.barge_in
         sounds = self._processor.push(pcm)
         self._clock.arrived(self._processor.position, asyncio.get_running_loop().time())
         self._take(sounds)

@@ -59,6 +59,14 @@ class ScriptedFront:
     def position(self) -> int:
         return self._endpoint.now
 
+    @property
+    def hurried(self) -> bool:
+        return self._endpoint.hurried
+
+    @hurried.setter
+    def hurried(self, hurried: bool) -> None:
+        self._endpoint.hurried = hurried
+
     def push(self, pcm: bytes) -> list[Sound]:
         samples = np.frombuffer(pcm, "<f4")
         sounds: list[Sound] = [*self._frames(samples)]

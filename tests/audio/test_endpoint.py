@@ -207,6 +207,22 @@ def test_speech_counts_as_an_interruption_once_it_has_lasted() -> None:
     assert mic.events()[1:] == [Lasted(320)]
 
 
+@pytest.mark.parametrize(
+    ("barge_in_ms", "hurried", "windows_needed"),
+    [(64, True, 2), (64, False, 4), (320, True, 4), (0, True, 1)],
+)
+def test_over_a_reply_speech_counts_as_soon_as_it_may_hold_it(
+    barge_in_ms: int, hurried: bool, windows_needed: int
+) -> None:
+    turn = TurnSettings(barge_in_ms=barge_in_ms, min_speech_ms=100)
+    mic = Microphone(turn=turn)
+    mic.endpoint.hurried = hurried
+    mic.play((0.9, windows_needed - 1))
+    assert mic.kinds() == []
+    mic.play((0.9, 1))
+    assert mic.kinds()[0] == "Began"
+
+
 def test_a_short_word_never_becomes_an_interruption() -> None:
     mic = Microphone(turn=TurnSettings(barge_in_ms=320))
     mic.play((0.9, 6), (0.0, 40))
