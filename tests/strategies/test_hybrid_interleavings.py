@@ -206,11 +206,13 @@ def _words_answer_their_own_question(story: Story, caller: Caller, turns: list[T
 
 
 def _questions(caller: Caller, at: float) -> list[str]:
-    """What the user was saying at ``at``, perhaps not to its end, as the client was told: a slow
-    one is told a little later."""
-    told = [(when, e.text) for when, e in caller.listener.events if isinstance(e, UserText)]
-    before = [text for when, text in told if when <= at - 2e-6]
-    return before[-1:] + [text for when, text in told if at - 2e-6 < when <= at + SLOW_S]
+    """The latest turn of the user at ``at``, and what is being said, perhaps over its answer;
+    as the client was told, a slow one a little later."""
+    told = [(when, e) for when, e in caller.listener.events if isinstance(e, UserText)]
+    before = [event for when, event in told if when <= at - 2e-6]
+    over = [event for event in before if event.final]
+    now = [event for when, event in told if at - 2e-6 < when <= at + SLOW_S]
+    return [event.text for event in (*over[-1:], *before[-1:], *now)]
 
 
 def _span(caller: Caller, turn: int) -> tuple[float, float]:
