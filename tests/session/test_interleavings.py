@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
+from invariants import nothing_sounds_while_it_is_held, nothing_stale_is_sent
 from virtual import run_virtual
 from world import RATE, Listener, User, World, config
 
 from coda_voice_plugin import Call, Tool, ToolCall, hookimpl
 from coda_voice_plugin.events import (
     Caption,
-    Flush,
-    Held,
     Notice,
     Problem,
     ServerEvent,
@@ -208,7 +207,7 @@ def check(story: Story) -> None:
     assert world.llm.writing == 0, "a model is still writing"
     assert not events or isinstance(events[0], SessionReady)
     assert len(story.ended) == 1
-    _nothing_stale_is_sent(events)
+    nothing_stale_is_sent(events)
     _nothing_unconfirmed_is_heard(events)
     # each turn exactly once, in order, wherever it is told
     assert [turn.index for turn in turns] == sorted({turn.index for turn in turns})
@@ -217,34 +216,10 @@ def check(story: Story) -> None:
     assert sent == turns[: len(sent)]
     assert story.hung_up or len(sent) == len(turns)
     assert story.hung_up or not listener.held, "a reply was held for ever"
-    _nothing_sounds_while_it_is_held(events)
+    nothing_sounds_while_it_is_held(events)
     for turn in turns:
         _history_is_what_was_heard(story, turn)
     _no_word_of_the_user_is_lost(story, events, turns)
-
-
-def _nothing_stale_is_sent(events: list[ServerEvent]) -> None:
-    flushed = 0
-    current = 0
-    for event in events:
-        if isinstance(event, Flush):
-            flushed = max(flushed, event.turn)
-        elif isinstance(event, Speech | Caption):
-            assert event.turn > flushed, "speech of an interrupted turn"
-            assert event.turn >= current, "two voices at once"
-            current = event.turn
-
-
-def _nothing_sounds_while_it_is_held(events: list[ServerEvent]) -> None:
-    held = 0
-    for event in events:
-        if isinstance(event, Held):
-            assert bool(held) is not event.held
-            held = event.turn if event.held else 0
-        elif isinstance(event, Flush) and event.turn == held:
-            held = 0
-        elif isinstance(event, Speech):
-            assert event.turn != held, "sound of a held reply"
 
 
 def _nothing_unconfirmed_is_heard(events: list[ServerEvent]) -> None:

@@ -16,12 +16,12 @@ from itertools import groupby, pairwise
 import numpy as np
 import pytest
 from hybrid_story import OPENERS, OWN_WORDS, Caller, Story, question_of, tell
+from invariants import nothing_sounds_while_it_is_held, nothing_stale_is_sent
 
 from coda_voice_plugin import Turn
 from coda_voice_plugin.events import (
     Caption,
     Flush,
-    Held,
     Notice,
     Problem,
     ServerEvent,
@@ -68,8 +68,8 @@ def _check_call(story: Story, caller: Caller) -> None:
     assert sent == turns[: len(sent)]
     assert caller.hung_up or len(sent) == len(turns)
     assert caller.hung_up or not caller.listener.held, "a reply was held for ever"
-    _nothing_stale_is_sent(events)
-    _nothing_sounds_while_it_is_held(events)
+    nothing_stale_is_sent(events)
+    nothing_sounds_while_it_is_held(events)
     _moves_are_changes(story, events)
     for turn in turns:
         _history_is_what_was_heard(caller, turn, last=turn is turns[-1])
@@ -81,29 +81,6 @@ def _check_call(story: Story, caller: Caller) -> None:
     _no_word_of_the_user_is_lost(caller, events, turns)
     _moshi_is_held(caller)
     _given_words_are_cut_for_good(story, caller)
-
-
-def _nothing_stale_is_sent(events: list[ServerEvent]) -> None:
-    flushed = current = 0
-    for event in events:
-        if isinstance(event, Flush):
-            flushed = max(flushed, event.turn)
-        elif isinstance(event, Speech | Caption):
-            assert event.turn > flushed, "speech of an interrupted turn"
-            assert event.turn >= current, "two turns at once"
-            current = event.turn
-
-
-def _nothing_sounds_while_it_is_held(events: list[ServerEvent]) -> None:
-    held = 0
-    for event in events:
-        if isinstance(event, Held):
-            assert bool(held) is not event.held
-            held = event.turn if event.held else 0
-        elif isinstance(event, Flush) and event.turn == held:
-            held = 0
-        elif isinstance(event, Speech):
-            assert event.turn != held, "sound of a held reply"
 
 
 def _moves_are_changes(story: Story, events: list[ServerEvent]) -> None:
