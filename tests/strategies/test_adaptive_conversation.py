@@ -122,6 +122,7 @@ def test_without_the_language_model_moshi_answers_and_says_so_once() -> None:
 
     call = play(scene, words=[*QUESTION, *QUESTION], strategy=Scripted)
     assert modes(call) == ["moshi", "moshi"]
+    assert [each["way"] for each in call.notices("answered")] == ["", ""]
     assert decisions(call)[1] == ("moshi", "llm_down")
     said = [assistant for _, assistant in call.said()]
     assert said[0].startswith("I can't look things up")

@@ -199,7 +199,7 @@ class Answers:
                 lower = self._below(plan.rung, error, part)
                 if stage.reply.has_content or lower is None:
                     raise
-                plan.rung, plan.reason = lower, str(error)
+                plan.rung, plan.way, plan.reason = lower, "", str(error)
                 self._sign(plan)
                 if stage.reply.is_released:
                     self._tell_move(plan)
