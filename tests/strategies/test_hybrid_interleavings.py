@@ -106,7 +106,8 @@ def _history_is_what_was_heard(caller: Caller, turn: Turn, *, last: bool) -> Non
         truth.append(kept[-1])  # Moshi's word is known when it has sounded; its caption was cut
         told.append(kept[-1])
     assert kept == told[: len(kept)], "words out of order"
-    if last and (caller.hung_up or not turn.user):
+    cut_off = caller.hung_up and turn not in [each.turn for each in listener.of(TurnEnded)]
+    if cut_off or (last and not turn.user):
         pass  # the line is cut, or the greeting at its end: what was on its way is not heard
     elif listener.reports:
         assert kept == truth, "history is not what was heard"
