@@ -90,12 +90,14 @@ def markdown(report: dict[str, Any], targets: Sequence[Target]) -> str:
                 for r in report["first_audio"]
             ),
         ),
-        *_details(report),
+        *_words(report),
+        *_seam(report),
+        *_effects(report),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _details(report: dict[str, Any]) -> list[str]:
+def _words(report: dict[str, Any]) -> list[str]:
     return [
         "## The mind's words in Moshi's mouth (injection)",
         "",
@@ -113,6 +115,11 @@ def _details(report: dict[str, Any]) -> list[str]:
                 for case, r in report["words"].items()
             ),
         ),
+    ]
+
+
+def _seam(report: dict[str, Any]) -> list[str]:
+    return [
         "## The seam of handover",
         "",
         "*Gap*: from the opener's last audible sample to the answer's first, where the answer was "
@@ -133,6 +140,11 @@ def _details(report: dict[str, Any]) -> list[str]:
                 for r in report["seam"]
             ),
         ),
+    ]
+
+
+def _effects(report: dict[str, Any]) -> list[str]:
+    return [
         "## The effect of each",
         "",
         *table(

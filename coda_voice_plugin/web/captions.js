@@ -6,7 +6,9 @@ const LABELS = {
   llm_first_token: "First word thought",
   tts_first_audio: "First sound made",
   first_audio: "First sound sent",
+  first_content: "First word of the answer",
 };
+const LENGTHS = { capture: "Sound on its way" }; // no milestone: how long something took
 const MOST_CUT = 12; // struck words shown of what was never heard
 const MOST_REPLIES = 4; // replies that may still change
 
@@ -197,7 +199,8 @@ function make(name, kind = "", text = "") {
 /** Milestones of a turn, each bar from the one before it, to scale. */
 function waterfall(timings) {
   const list = make("dl", "fall");
-  const marks = Object.entries(timings).sort((a, b) => a[1] - b[1]);
+  const marks = Object.entries(timings).filter(([name]) => !(name in LENGTHS));
+  marks.sort((a, b) => a[1] - b[1]);
   const whole = Math.max(1, ...marks.map(([, at]) => at));
   let before = 0;
   for (const [name, at] of marks) {
@@ -211,6 +214,11 @@ function waterfall(timings) {
     svg.append(bar);
     list.append(make("dt", "", LABELS[name] ?? name), svg, make("dd", "", `${Math.round(at)} ms`));
     before = at;
+  }
+  for (const [name, label] of Object.entries(LENGTHS)) {
+    if (name in timings) {
+      list.append(make("dt", "", label), make("span"), make("dd", "", `${Math.round(timings[name])} ms`));
+    }
   }
   return list;
 }

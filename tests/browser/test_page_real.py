@@ -89,6 +89,10 @@ async def test_it_hears_answers_and_stops_when_interrupted(host: Host, microphon
             "() => coda.level('coda') === 0 || document.body.dataset.state === 'speaking'"
         )
         # and it hears what it was interrupted with
+        await page.locator(".took").first.click()
+        fall = await page.locator(".fall").first.inner_text()
+        assert "First word of the answer" in fall
+        assert "_" not in fall, "each stage has a name for people"
         await page.locator(".user:not(.partial)", has_text="Italy").wait_for()
 
     turn = next(event for event in told if event["type"] == "turn" and event["interrupted"])
@@ -108,4 +112,6 @@ async def test_it_hears_answers_and_stops_when_interrupted(host: Host, microphon
         "llm_first_token",
         "tts_first_audio",
         "first_audio",
+        "first_content",
+        "capture",
     }

@@ -134,6 +134,9 @@ class InPlace(ModelThread):
 class Engine:
     """What the strategy uses of MoshiEngine."""
 
+    script: type[Script] = Script
+    """The rules of each slot."""
+
     def __init__(self, model: Moshi) -> None:
         self.model = model
         self.loaded = SimpleNamespace(device="cpu")
@@ -145,7 +148,7 @@ class Engine:
     @asynccontextmanager
     async def line(self, settings: Any) -> AsyncIterator[MoshiSlot]:
         tokenizer = self.model.tokenizer
-        slot = MoshiSlot(Script(tokenizer), Monologue(tokenizer), Fresh(), self.wheel.leave)
+        slot = MoshiSlot(self.script(tokenizer), Monologue(tokenizer), Fresh(), self.wheel.leave)
         open_with(slot, settings.opening)
         self.wheel.join(slot)
         self.lines += 1

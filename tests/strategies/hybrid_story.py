@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -21,9 +21,8 @@ from hybrid_scene import Engine, Moshi, ScriptedHybrid
 from coda_voice_plugin import EngineError, Tool, ToolCall, Turn, VoiceError, hookimpl
 from coda_voice_plugin import engine as contract
 from coda_voice_plugin.events import AudioFrame, Stop, Typed
-from coda_voice_plugin.kyutai.frames import OWN, Fresh, TextRule
-from coda_voice_plugin.kyutai.line import Line, open_with
-from coda_voice_plugin.kyutai.monologue import Monologue
+from coda_voice_plugin.kyutai.frames import OWN, TextRule
+from coda_voice_plugin.kyutai.line import Line
 from coda_voice_plugin.kyutai.script import Script
 from coda_voice_plugin.kyutai.slot import MoshiSlot
 from coda_voice_plugin.plugins import Plugins
@@ -161,17 +160,7 @@ class NotedScript(Script):
 class NotingEngine(Engine):
     """Slots whose scripts remember."""
 
-    @asynccontextmanager
-    async def line(self, settings: Any) -> AsyncIterator[MoshiSlot]:
-        tokenizer = self.model.tokenizer
-        slot = MoshiSlot(NotedScript(tokenizer), Monologue(tokenizer), Fresh(), self.wheel.leave)
-        open_with(slot, settings.opening)
-        self.wheel.join(slot)
-        self.lines += 1
-        try:
-            yield slot
-        finally:
-            slot.close()
+    script = NotedScript
 
 
 class NotedPartner(Partner):
