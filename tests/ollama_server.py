@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from closing import close
 
 from coda_voice_plugin import ChatOptions, EngineError, LanguageModel, Message, Tool, ToolCall
 from coda_voice_plugin.errors import VoiceError
@@ -95,7 +96,7 @@ class OllamaServer:
             self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             yield self
         finally:
-            await runner.cleanup()
+            await close(runner)
 
     async def _version(self, _request: web.Request) -> web.Response:
         return web.json_response({"version": "0.0.0-test"})

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aiohttp import web
+from closing import close
 
 from coda_voice_plugin import Host
 from coda_voice_plugin.engine import Floats
@@ -51,7 +52,7 @@ async def served(host: Host, port: int = 0) -> AsyncIterator[str]:
         await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
-        await runner.cleanup()
+        await close(runner)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from aiohttp import WSMsgType, web
+from closing import close
 from kyutai_channel import Channel, Fault, Listening, Talking
 
 from coda_voice_plugin.wire.kyutai import (
@@ -98,7 +99,7 @@ class KyutaiServer:
     async def stop(self) -> None:
         """The server is gone: connections break and are refused."""
         if self._runner is not None:
-            await self._runner.cleanup()
+            await close(self._runner)
             self._runner = None
 
     @property

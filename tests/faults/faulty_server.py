@@ -107,6 +107,11 @@ class Door:
     async def lock(self) -> None:
         """The server is gone: connections are refused."""
         if self._server is not None:
+            loop = asyncio.get_running_loop()
+            for socket in self._server.sockets:
+                loop.remove_reader(socket.fileno())
+            for _ in range(5):  # see closing.py
+                await asyncio.sleep(0)
             self._server.close()
             for call in self._calls:
                 call.cancel()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from closing import close
 from human_speech import FOLDER, NEEDED, clips
 from words import word_error_rate
 
@@ -112,7 +113,7 @@ async def served(host: Host) -> AsyncIterator[str]:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
-        await runner.cleanup()
+        await close(runner)
 
 
 class Caller:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from aiohttp import WSMsgType, web
+from closing import close
 
 from coda_voice_plugin.audio import Floats
 from coda_voice_plugin.audio.opus import OpusDecoder, OpusEncoder
@@ -71,7 +72,7 @@ class FarMoshi:
 
     async def stop(self) -> None:
         if self._runner is not None:
-            await self._runner.cleanup()
+            await close(self._runner)
             self._runner = None
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
