@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         PluginError,
         ServerError,
         StoreError,
+        TakenOverError,
         UnknownNameError,
         VoiceError,
         WeightsError,
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
         Utterance,
         Word,
     )
-    from .hookspecs import GROUP, hookimpl
+    from .hookspecs import GROUP, Finding, hookimpl
     from .host import Host, open_host
     from .plugins import Plugins, load_plugins
     from .session import Call, Prompt, Reply, Session
@@ -98,6 +99,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "PluginError",
         "ServerError",
         "StoreError",
+        "TakenOverError",
         "UnknownNameError",
         "VoiceError",
         "WeightsError",
@@ -124,7 +126,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Utterance",
         "Word",
     ),
-    "hookspecs": ("GROUP", "hookimpl"),
+    "hookspecs": ("GROUP", "Finding", "hookimpl"),
     "host": ("Host", "open_host"),
     "plugins": ("Plugins", "load_plugins"),
     "session": ("Call", "Prompt", "Reply", "Session"),
@@ -150,6 +152,7 @@ __all__ = [
     "EngineGarbledError",
     "EngineMissingError",
     "EngineTimeoutError",
+    "Finding",
     "Heard",
     "Host",
     "LanguageModel",
@@ -179,6 +182,7 @@ __all__ = [
     "SpokenAudio",
     "StoreError",
     "Strategy",
+    "TakenOverError",
     "TextToSpeech",
     "Tool",
     "ToolCall",

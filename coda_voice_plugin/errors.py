@@ -23,6 +23,7 @@
     +-- StoreError                   the session store cannot be read or written
     +-- BusyError                    all places are taken
     +-- ServerError                  the door cannot open: port in use, bad address
+    +-- TakenOverError               the conversation goes on with another client
 
 Each class has a stable ``code`` that clients may rely on; the message says what
 happened and what to do about it, in one line fit for a person.
@@ -210,3 +211,12 @@ class ServerError(VoiceError):
     """The server cannot open its door."""
 
     code = "server"
+
+
+class TakenOverError(VoiceError):
+    """The conversation goes on with another client, which asked for it by its id."""
+
+    code = "taken_over"
+
+    def __init__(self, session: str) -> None:
+        super().__init__(f"conversation {session} goes on in another window.")

@@ -301,6 +301,9 @@ class Hello:
     """Hertz of the microphone frames that follow; 8000 to 96000."""
     reports_playback: bool = False
     """The client will send :class:`Played`; else playback is estimated."""
+    session: str | None = None
+    """Id of the conversation that goes on, or of a new one; None: a new one with an id of ours.
+    Who holds it now is told that it goes on elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

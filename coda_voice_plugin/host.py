@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from . import weights
 from .audio import Floats, Silero, SmartTurn
@@ -21,6 +21,9 @@ from .session.phrases import PhraseCache
 from .session.store import Store, default_path, open_store
 from .strategy import Need, Strategy
 from .threads import ModelThread
+
+if TYPE_CHECKING:
+    from .session import Session
 
 _MINDS = {"external_llm": "ollama", "embedded_llm": "llamacpp"}
 """The mind whose model each section of the settings names."""
@@ -66,6 +69,8 @@ class Host:
         self.phrases = PhraseCache()
         self.calls = 0
         """Calls that go on now."""
+        self.sessions: dict[str, Session] = {}
+        """Conversations that go on now, by id."""
         self._engines = engines
         self._hearing = hearing
 

@@ -68,6 +68,10 @@ def preset_source(preset: str) -> Source:
     return Source(_voice_key, lambda line: f"preset {preset}")
 
 
+def program_source() -> Source:
+    return Source(_voice_key, lambda line: "the program")
+
+
 def environment_name(path: KeyPath) -> str:
     return "__".join(("CODA_VOICE", *path)).upper()
 

@@ -42,17 +42,20 @@ def load_config(
     preset: str | None = None,
     environ: Mapping[str, str] = os.environ,
     overrides: Sequence[str] = (),
+    program: Mapping[str, Any] | None = None,
 ) -> LoadedConfig:
     """Read all layers and check the result.
 
     ``overrides`` are ``section.key=value``. Values of the environment and of the
-    command line are YAML. Raises one ConfigError with a line for every problem.
+    command line are YAML. ``program`` is a ``voice:`` section that a program has read
+    already; a file goes before it. Raises one ConfigError with a line for every problem.
     """
     found: list[str] = []
     notes: list[str] = []
     merged: Layer = {}
     for read in (
         partial(_preset_layer, preset),
+        partial(_program_layer, program),
         partial(_file_layer, path),
         partial(_environment_layer, environ),
         partial(_override_layer, overrides),
@@ -90,6 +93,18 @@ def _preset_layer(preset: str | None, found: list[str]) -> tuple[Layer, _Spellin
         found.append(str(error))
         layer = {}
     return layer, _spelling(source)
+
+
+def _program_layer(
+    program: Mapping[str, Any] | None, found: list[str]
+) -> tuple[Layer, _Spelling]:
+    if program is None:
+        return {}, {}
+    import yaml
+
+    source = document.program_source()
+    text = yaml.safe_dump({"voice": dict(program)}, default_flow_style=True)
+    return document.read_document(text, source, found), _spelling(source)
 
 
 def _file_layer(path: Path | None, found: list[str]) -> tuple[Layer, _Spelling]:

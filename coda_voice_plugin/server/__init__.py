@@ -9,12 +9,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import make_app
-    from .clients import HOST
-    from .serving import probe, serve
+    from .clients import HOST, Door, Limits
+    from .origins import stranger
+    from .serving import open_door, probe, serve
+    from .voice import VoiceSocket
 
-__all__ = ["HOST", "make_app", "probe", "serve"]
+__all__ = [
+    "HOST",
+    "Door",
+    "Limits",
+    "VoiceSocket",
+    "make_app",
+    "open_door",
+    "probe",
+    "serve",
+    "stranger",
+]
 
-_HOME = {"HOST": "clients", "make_app": "app", "probe": "serving", "serve": "serving"}
+_HOME = {
+    "HOST": "clients",
+    "Door": "clients",
+    "Limits": "clients",
+    "VoiceSocket": "voice",
+    "make_app": "app",
+    "open_door": "serving",
+    "probe": "serving",
+    "serve": "serving",
+    "stranger": "origins",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -35,16 +35,28 @@ async def serve(
     ``ready`` is called with the page's address once it answers. SIGHUP calls
     ``reload``. Raises ServerError when the address cannot be had.
     """
+    async with _signals() as signals, open_door(host, reload) as url:
+        if ready is not None:
+            ready(url)
+        while (await signals.get()) == signal.SIGHUP:
+            await _reload(reload)
+
+
+@asynccontextmanager
+async def open_door(
+    host: Host, reload: Reload | None = None, *, port: int | None = None
+) -> AsyncIterator[str]:
+    """Serve ``host`` at ``server.host`` and ``server.port`` (or ``port``) while the block runs.
+
+    Gives the page's address. For programs that have a loop of their own; signals stay theirs.
+    Raises ServerError when the address cannot be had.
+    """
     app = make_app(host, reload)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        async with _signals() as signals:
-            url = await _open(runner, host.config.server.host, host.config.server.port)
-            if ready is not None:
-                ready(url)
-            while (await signals.get()) == signal.SIGHUP:
-                await _reload(reload)
+        server = host.config.server
+        yield await _open(runner, server.host, server.port if port is None else port)
     finally:
         await runner.cleanup()
 

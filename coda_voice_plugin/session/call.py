@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +172,25 @@ class Call:
     def remember(self, note: str) -> None:
         """Let the mind know, from its next answer on, what happened and nobody said."""
         self.context.remember(note)
+
+    def resume(self, turns: Sequence[Turn]) -> None:
+        """This conversation goes on after ``turns``, the earliest first."""
+        self.turns[:] = turns
+        self._turn = max((turn.index for turn in turns), default=0)
+        self.context.retell([])
+        for turn in turns:
+            self.context.add(turn)
+
+    def retell(self, messages: Iterable[Message]) -> None:
+        """Replace what the mind reads of the past: this is what was said, the earliest first.
+
+        For a host that keeps the conversation itself, and knows more of it than was spoken.
+        """
+        self.context.retell(messages)
+
+    def overheard(self, messages: Iterable[Message]) -> None:
+        """Add what was said in this conversation elsewhere: typed in another window."""
+        self.context.overheard(messages)
 
     def notify(self, kind: str, **data: Any) -> None:
         """Tell the client something of your own."""

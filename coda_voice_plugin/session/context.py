@@ -124,6 +124,24 @@ class Context:
         if messages:
             self._append(messages, turn=True)
 
+    def overheard(self, messages: Iterable[Message]) -> None:
+        """Take up what was said elsewhere: each user's words and what answered them."""
+        exchange: list[Message] = []
+        for message in messages:
+            if message.role == "user" and exchange:
+                self._append(exchange, turn=True)
+                exchange = []
+            exchange.append(message)
+        if exchange:
+            self._append(exchange, turn=True)
+
+    def retell(self, messages: Iterable[Message]) -> None:
+        """Forget all, the summary too, and take up ``messages`` instead."""
+        self._exchanges.clear()
+        self._fallen.clear()
+        self.summary = ""
+        self.overheard(messages)
+
     def remember(self, note: str) -> None:
         """Something that the mind must know and nobody said."""
         self._append([Message("system", note)], turn=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..audio import AudioProcessor, Sound
 from ..config import VoiceConfig
-from ..errors import EngineError, StoreError, VoiceError
+from ..errors import EngineError, StoreError, TakenOverError, VoiceError
 from ..events import (
     AudioFrame,
     ClientEvent,
@@ -68,7 +68,10 @@ class Session:
     ) -> None:
         hello = hello or Hello()
         config = host.config
-        self.id = session_id or secrets.token_hex(8)
+        asked = session_id or hello.session
+        self.id = asked or secrets.token_hex(8)
+        self._may_go_on = asked is not None
+        """An earlier conversation may have this id."""
         self.host = host
         self._config = config
         self._clock = ArrivalClock()
@@ -100,6 +103,8 @@ class Session:
         self._closed = False
         self._tasks: asyncio.TaskGroup | None = None
         self._switching: asyncio.Task[None] | None = None
+        self._taken_over = asyncio.Event()
+        self._over = asyncio.Event()
         self._speaker.post(self._ready(hello))
 
     def receive(self, event: ClientEvent) -> None:
@@ -149,8 +154,25 @@ class Session:
         """Serve until :meth:`close`; raise what broke, if anything did.
 
         Cancelling it hangs up at once. Either way turns that were finished are
-        stored and the plugins are told before it returns.
+        stored and the plugins are told before it returns. A session with the same id
+        that runs already ends first, with TakenOverError.
         """
+        try:
+            await self._take_over()
+            await self._run()
+        finally:
+            self._over.set()
+            if self.host.sessions.get(self.id) is self:
+                del self.host.sessions[self.id]
+
+    async def _take_over(self) -> None:
+        earlier = self.host.sessions.get(self.id)
+        self.host.sessions[self.id] = self
+        if earlier is not None:
+            earlier._taken_over.set()
+            await earlier._over.wait()
+
+    async def _run(self) -> None:
         error: BaseException | None = None
         try:
             async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as keeping:
@@ -172,7 +194,11 @@ class Session:
     async def _begin(self) -> None:
         host = self.host
         try:
-            await host.store.begin(self.id, **self.call.names)
+            earlier = await host.store.resume(self.id) if self._may_go_on else None
+            if earlier is None:
+                await host.store.begin(self.id, **self.call.names)
+            else:
+                self.call.resume(earlier)
         except StoreError as unstored:
             self.call.report(unstored)  # a full disk must not silence the voice
         if host.plugins.listens("event_sent") and self._config.websocket_events_enabled:
@@ -186,10 +212,12 @@ class Session:
                 outer.create_task(self._speaker.run(), name="speaker")
                 async with asyncio.TaskGroup() as inner:
                     self._tasks = inner
+                    watch = inner.create_task(self._watch(), name="taken over")
                     if self._ear is not None:
                         inner.create_task(self._hear(self._ear), name="ear")
                     await self.host.strategy.converse(self.call)
                     self._tasks = None
+                    watch.cancel()
                     if self._switching is not None:
                         self._switching.cancel()
                     self.close()
@@ -197,6 +225,10 @@ class Session:
                 self._speaker.close()
         except BaseExceptionGroup as group:
             raise _first(group) from group
+
+    async def _watch(self) -> None:
+        await self._taken_over.wait()
+        raise TakenOverError(self.id)
 
     async def _hear(self, ear: Ear) -> None:
         await ear.run()

@@ -165,6 +165,20 @@ class Store:
             (session_id, _now(), strategy, stt, tts, llm),
         )
 
+    async def resume(self, session_id: str) -> list[Turn] | None:
+        """Open a session again that was begun before; return its turns, or None if there is
+        no such session. Raises StoreError."""
+        known = await self._read("SELECT 1 FROM sessions WHERE id = ?", (session_id,))
+        if not known:
+            return None
+        self._begun.add(session_id)
+        await self._write(
+            f"session {session_id}",
+            "UPDATE sessions SET ended = NULL, reason = NULL WHERE id = ?",
+            (session_id,),
+        )
+        return await self.turns(session_id)
+
     async def add_turn(self, session_id: str, turn: Turn) -> None:
         """Keep a finished turn; on disk when this returns. Raises StoreError.
 

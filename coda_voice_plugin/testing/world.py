@@ -106,15 +106,23 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.turns_kept: list[Turn] = []
+        self.sessions: dict[str, list[Turn]] = {}
         self.failures = 0
         self.ended: list[str] = []
 
     async def begin(self, session_id: str, strategy: str, stt: str, tts: str, llm: str) -> None:
         await asyncio.sleep(0)
+        self.sessions[session_id] = []
+
+    async def resume(self, session_id: str) -> list[Turn] | None:
+        await asyncio.sleep(0)
+        turns = self.sessions.get(session_id)
+        return None if turns is None else list(turns)
 
     async def add_turn(self, session_id: str, turn: Turn) -> None:
         await asyncio.sleep(0.002)
         self.turns_kept.append(turn)
+        self.sessions.setdefault(session_id, []).append(turn)
         if self.failures:
             self.failures -= 1
             raise StoreError("the disk is full; the turn is kept in memory.")
@@ -153,12 +161,13 @@ class World:
             cast("Store", self.store),
         )
 
-    def session(self, listener: Listener) -> Session:
-        """A call of ``listener``, not run yet; its user is a :class:`User`."""
+    def session(self, listener: Listener, name: str | None = None) -> Session:
+        """A call of ``listener``, not run yet; its user is a :class:`User`. With ``name`` the
+        conversation of that id goes on."""
         session = Session(
             self.host,
             listener.send,
-            Hello(rate=16_000, reports_playback=listener.reports),
+            Hello(rate=16_000, reports_playback=listener.reports, session=name),
             front=cast("AudioProcessor", ScriptedFront(self.config, self.host.strategy.mic_rate)),
         )
         listener.session = session

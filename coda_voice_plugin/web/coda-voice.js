@@ -30,6 +30,7 @@ export class CodaVoice extends EventTarget {
   #held = null; // messages for a speaker that is being opened
   #rate = DEFAULT_INPUT; // of the microphone, as told to the server
   #unsent = []; // text given before the socket was open
+  session = null; // id of the conversation to go on with, or null for a new one
   stats = { framesSent: 0, framesDropped: 0, soundPlayed: 0 };
 
   constructor(url = new URL("/v1/voice", import.meta.url).href.replace(/^http/, "ws")) {
@@ -143,7 +144,9 @@ export class CodaVoice extends EventTarget {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     const rate = (this.#rate = this.#microphone?.context.sampleRate ?? DEFAULT_INPUT);
-    socket.onopen = () => this.#send({ type: "hello", rate, reports_playback: true });
+    const hello = { type: "hello", rate, reports_playback: true };
+    if (this.session) hello.session = this.session;
+    socket.onopen = () => this.#send(hello);
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(data);
     };

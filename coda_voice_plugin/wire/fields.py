@@ -94,8 +94,9 @@ class Fields:
         return value
 
     def optional_text(self, name: str) -> str | None:
-        if self._left.get(name, "") is None:
-            del self._left[name]
+        """A string; None where the field is null or left out."""
+        if self._left.get(name) is None:
+            self._left.pop(name, None)
             return None
         return self.text(name)
 

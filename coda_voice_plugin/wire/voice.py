@@ -8,6 +8,7 @@ the client bare PCM16 at the rate of its hello, to the client an 8-byte header
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,8 @@ MAX_TEXT = 4_000
 """Characters of one typed turn."""
 MAX_NAME = 200
 """Characters of a model's name."""
+SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""What a client may call a conversation; it can be the name of a file."""
 HEADER = struct.Struct("<II")
 """Turn and first sample, before the sound of a reply."""
 
@@ -91,6 +94,16 @@ def decode(message: str | bytes, rate: int) -> ClientEvent:
     return event
 
 
+def _session(fields: Fields) -> str | None:
+    name = fields.optional_text("session")
+    if name is not None and not SESSION_ID.fullmatch(name):
+        raise WireError(
+            'hello: the field "session" must be 1 to 128 letters, digits, ".", "_" or "-", '
+            "beginning with a letter or digit."
+        )
+    return name
+
+
 def _typed(fields: Fields) -> Typed:
     text = fields.text("text", MAX_TEXT)
     if not text.strip():
@@ -109,6 +122,7 @@ _READERS: dict[str, Callable[[Fields], ClientEvent]] = {
     "hello": lambda f: Hello(
         rate=f.count("rate", MIN_RATE, MAX_RATE),
         reports_playback=f.flag("reports_playback", default=False),
+        session=_session(f),
     ),
     "played": lambda f: Played(
         turn=f.count("turn"), samples=f.count("samples"), final=f.flag("final", default=False)

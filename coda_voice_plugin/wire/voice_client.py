@@ -48,6 +48,8 @@ def encode(event: ClientEvent) -> str | bytes:
                 "rate": event.rate,
                 "reports_playback": event.reports_playback,
             }
+            if event.session is not None:
+                fields["session"] = event.session
             return write_object("hello", fields)
         case Played():
             played = {"turn": event.turn, "samples": event.samples, "final": event.final}

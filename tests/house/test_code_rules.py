@@ -42,7 +42,12 @@ def test_classes_are_nouns_of_the_domain(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=ids)
 def test_tasks_belong_to_a_group(path: Path) -> None:
-    """``group.create_task``, never ``asyncio.create_task`` or ``ensure_future``."""
+    """``group.create_task``, never ``asyncio.create_task`` or ``ensure_future``.
+
+    One exception: inside Coda the voice has no task of its own to grow from.
+    """
+    if path.name == "running.py" and "coda_voice_hooks" in path.parts:
+        return
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):
             continue

@@ -62,7 +62,7 @@ class Toolbox:
             self._note(f"{asked.name} was stopped when the user interrupted; its result is unknown")
             raise
         took = round(1000 * (asyncio.get_running_loop().time() - begin), 1)
-        self._call.notify("tool_result", name=asked.name, ok=ok, ms=took)
+        self._call.notify("tool_result", name=asked.name, ok=ok, ms=took, result=result)
         self._note(f"{asked.name} has been run already, and gave: {result}")
         return result
 
