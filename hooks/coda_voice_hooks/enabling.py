@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,12 +29,15 @@ MARK = "coda_voice"
 
 
 def enable(
-    assistant: Any, config: VoiceConfig | LoadedConfig | Path | str | None = None
+    assistant: Any,
+    config: VoiceConfig | LoadedConfig | Path | str | None = None,
+    *,
+    plugins: Iterable[tuple[str, object]] = (),
 ) -> Attachment:
     """Join a voice to ``assistant``; it is opened by ``assistant.initialize()``.
 
     ``config`` are settings of ours or a settings file; None takes the ``voice`` section of
-    the assistant's own configuration. Call it before ``initialize``; for an assistant that
+    the assistant's own configuration. ``plugins`` are more plugin objects by name. Call it before ``initialize``; for an assistant that
     runs already, await the result's :meth:`Attachment.join`. Twice is once. Raises ConfigError
     with a line for every problem of the settings.
     """
@@ -46,7 +49,7 @@ def enable(
     chosen = choose(config, assistant.config)
     page = [each.name for each in PAGE_REPAIRS]
     outcomes = repair(chosen.hooks.repairs_off, chosen.hooks.repairs, page)
-    attachment = Attachment(assistant, chosen, outcomes)
+    attachment = Attachment(assistant, chosen, outcomes, tuple(plugins))
     setattr(assistant, MARK, attachment)
     attachment.prepare()
     return attachment
@@ -55,12 +58,18 @@ def enable(
 class Attachment:
     """What joins one assistant to its voice: what is attached, what is missing, what was mended."""
 
-    def __init__(self, assistant: Any, chosen: Chosen, outcomes: list[Outcome]) -> None:
+    def __init__(
+        self,
+        assistant: Any,
+        chosen: Chosen,
+        outcomes: list[Outcome],
+        plugins: tuple[tuple[str, object], ...] = (),
+    ) -> None:
         self.assistant = assistant
         self.chosen = chosen
         self.outcomes = outcomes
         """The repairs, each with what became of it."""
-        self.guests = Guests(self._finders(), chosen.hooks)
+        self.guests = Guests(self._finders(), chosen.hooks, plugins)
         self.duplex: dict[int, WebSocketVoiceManager] = {}
         """The voice on Coda's WebSocket servers, by the server's identity."""
         self._patches = Patches()

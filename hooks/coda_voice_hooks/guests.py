@@ -51,6 +51,8 @@ class Guests:
 
     finders: Finders
     settings: CodaSettings
+    more: tuple[tuple[str, object], ...] = ()
+    """An application's own plugin objects, by name."""
     audience: Audience = field(default_factory=Audience)
     conversation: ConversationHooks = field(init=False)
 
@@ -78,6 +80,7 @@ class Guests:
             ("coda-tools", ToolHooks(find.tools, find.memory, settings)),
             ("coda-llm", LLMHooks(find.llm)),
             ("coda-websocket", WebSocketHooks(find.server, self.audience)),
+            *self.more,
         ]
 
 

@@ -111,7 +111,7 @@ class VoiceManager:
     ) -> str:
         """Begin, or go on with, a conversation; return its id."""
         name = conversation_id or secrets.token_hex(8)
-        self._users[name] = user_id
+        self._users[name] = user_id or self._users.get(name)
         return name
 
     async def process_voice_input(self, conversation_id: str, audio_data: bytes) -> Any:
