@@ -8,32 +8,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .app import make_app
-    from .clients import HOST, Door, Limits
-    from .origins import stranger
+    from .app import make_app, report_health
+    from .clients import DOOR, HOST, Door, Limits
+    from .origins import guard, is_loopback, stranger
     from .serving import open_door, probe, serve
     from .voice import VoiceSocket
 
 __all__ = [
+    "DOOR",
     "HOST",
     "Door",
     "Limits",
     "VoiceSocket",
+    "guard",
+    "is_loopback",
     "make_app",
     "open_door",
     "probe",
+    "report_health",
     "serve",
     "stranger",
 ]
 
 _HOME = {
+    "DOOR": "clients",
     "HOST": "clients",
     "Door": "clients",
     "Limits": "clients",
     "VoiceSocket": "voice",
+    "guard": "origins",
+    "is_loopback": "origins",
     "make_app": "app",
     "open_door": "serving",
     "probe": "serving",
+    "report_health": "app",
     "serve": "serving",
     "stranger": "origins",
 }

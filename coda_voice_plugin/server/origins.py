@@ -24,18 +24,20 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def stranger(origin: str | None, called: str, listening_on: str) -> str | None:
+def stranger(
+    origin: str | None, called: str, listening_on: str, setting: str = "server.host"
+) -> str | None:
     """Why this caller is refused, as a sentence; None when it may come in.
 
     ``origin`` and ``called`` are the headers Origin and Host, ``listening_on`` is
-    the address that the server was told to listen on.
+    the address that the server was told to listen on, by ``setting``.
     """
     called_name = urlsplit(f"//{called}").hostname or ""
     if is_loopback(listening_on) and not is_loopback(called_name):
         # a foreign name that resolves to this machine: DNS rebinding
         return (
             f"this server listens on {listening_on} and does not answer to the name "
-            f"{called_name[:80]!r}; set server.host to serve other names."
+            f"{called_name[:80]!r}; set {setting} to serve other names."
         )
     if origin is None:
         return None
@@ -47,7 +49,7 @@ def stranger(origin: str | None, called: str, listening_on: str) -> str | None:
     return f"pages of {origin[:80]!r} may not use this server; open its own page."
 
 
-def guard(listening_on: str) -> Middleware:
+def guard(listening_on: str, setting: str = "server.host") -> Middleware:
     """Refuse strangers with 403 wherever a request could do more than read."""
 
     @web.middleware
@@ -55,7 +57,9 @@ def guard(listening_on: str) -> Middleware:
         acts = request.method not in ("GET", "HEAD") or "upgrade" in request.headers
         if acts:
             try:
-                reason = stranger(request.headers.get("Origin"), request.host, listening_on)
+                reason = stranger(
+                    request.headers.get("Origin"), request.host, listening_on, setting
+                )
             except ValueError:
                 reason = "the Origin or Host header is not an address."
             if reason:

@@ -103,7 +103,8 @@ class Session:
         self._closed = False
         self._tasks: asyncio.TaskGroup | None = None
         self._switching: asyncio.Task[None] | None = None
-        self._taken_over = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ending: VoiceError | None = None
         self._over = asyncio.Event()
         self._speaker.post(self._ready(hello))
 
@@ -139,6 +140,15 @@ class Session:
             else:
                 self.call.hang_up()
 
+    def end(self, error: VoiceError) -> None:
+        """End it now; :meth:`run` raises ``error``, which the client is told."""
+        self._ending = self._ending or error
+        self._ended.set()
+
+    async def over(self) -> None:
+        """Wait until :meth:`run` has returned."""
+        await self._over.wait()
+
     @property
     def idle(self) -> bool:
         """Nothing is being heard, written down, answered or stored."""
@@ -169,8 +179,8 @@ class Session:
         earlier = self.host.sessions.get(self.id)
         self.host.sessions[self.id] = self
         if earlier is not None:
-            earlier._taken_over.set()
-            await earlier._over.wait()
+            earlier.end(TakenOverError(self.id))
+            await earlier.over()
 
     async def _run(self) -> None:
         error: BaseException | None = None
@@ -227,8 +237,9 @@ class Session:
             raise _first(group) from group
 
     async def _watch(self) -> None:
-        await self._taken_over.wait()
-        raise TakenOverError(self.id)
+        await self._ended.wait()
+        assert self._ending is not None
+        raise self._ending
 
     async def _hear(self, ear: Ear) -> None:
         await ear.run()

@@ -137,7 +137,7 @@ def pcm_of(data: bytes, rate: int) -> bytes:
     try:
         with wave.open(io.BytesIO(data)) as file:
             width, channels, own = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            pcm = file.readframes(file.getnframes())
+            pcm: bytes = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
         raise AudioError(f"this is no WAV file that can be read: {error}.") from error
     if width != 2 or channels != 1:

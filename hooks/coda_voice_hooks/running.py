@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from coda_voice_plugin import (
+    EngineDownError,
     EngineError,
     Host,
     Plugins,
@@ -28,6 +29,8 @@ CHAIN = "ollama"
 """Strategy that talks on any machine: an ear, a mind and a mouth one after the other."""
 OPENING = "the voice is being opened; wait a moment."
 CLOSED = "the voice is closed."
+PARTING_S = 3.0
+"""Time that conversations have to end when the voice is closed."""
 FETCHED_SHARE = 10
 """A download is told in steps of so many percent."""
 
@@ -105,8 +108,7 @@ class RunningVoice:
                 self._settled.set()
                 await self._stop.wait()
                 self.host, self.why_not = None, CLOSED
-                for session in list(host.sessions.values()):
-                    session.close()
+                await _part(host)
         except VoiceError as error:
             self.why_not = str(error)
             raise
@@ -138,6 +140,19 @@ class RunningVoice:
             self.url = await stack.enter_async_context(open_door(host, port=self._port))
         except ServerError as error:  # Coda's own ports serve the voice all the same
             logger.warning("our own page is not served: %s", error)
+
+
+async def _part(host: Host) -> None:
+    """End all conversations: their clients learn why, and their finished turns are kept."""
+    sessions = list(host.sessions.values())
+    for session in sessions:
+        session.end(EngineDownError("voice", "is being closed or restarted; talk again soon."))
+    try:
+        async with asyncio.timeout(PARTING_S):
+            for session in sessions:
+                await session.over()
+    except TimeoutError:
+        logger.warning("some conversations did not end within %g s", PARTING_S)
 
 
 class _Progress:

@@ -1,0 +1,5 @@
+"""Language models."""
+
+from .manager import LLMManager
+
+__all__ = ["LLMManager"]

@@ -1,0 +1,5 @@
+"""Memory."""
+
+from .manager import MemoryManager
+
+__all__ = ["MemoryManager"]

@@ -1,0 +1,5 @@
+"""Personality."""
+
+from .manager import PersonalityManager
+
+__all__ = ["PersonalityManager"]

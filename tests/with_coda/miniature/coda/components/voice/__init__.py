@@ -1,0 +1,5 @@
+"""Voice."""
+
+from .manager import VoiceManager
+
+__all__ = ["VoiceManager"]

@@ -1,0 +1,6 @@
+"""The WebSocket."""
+
+from .events import EventType
+from .server import CodaWebSocketServer
+
+__all__ = ["CodaWebSocketServer", "EventType"]
