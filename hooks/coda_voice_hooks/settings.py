@@ -32,10 +32,19 @@ class CodaSettings(Settings):
     """Store what the user says about himself as a fact of its own."""
     personality_learns: bool = True
     """Let the personality change by what is said and how the user takes it."""
+    voice: str | None = None
+    """Voice that the personality speaks with, by its name at the speaking engine; None leaves it
+    to the engine's own settings."""
     tools_allowed: tuple[str, ...] = ()
     """Tools that need authorisation or are dangerous, and may be used by voice all the same."""
-    tools_hidden: tuple[str, ...] = ()
-    """Tools that are never offered by voice."""
+    tools_hidden: tuple[str, ...] = (
+        "generate_uuid",
+        "timestamp",
+        "get_environment",
+        "get_process_info",
+    )
+    """Tools that are never offered by voice: what they return is not for the ear, or not for
+    whoever is in the room, and each description takes room in the mind's context."""
 
 
 def settings_of(config: VoiceConfig) -> CodaSettings:

@@ -110,6 +110,21 @@ async def test_the_model_is_loaded_at_start_and_every_request_names_the_same_con
     assert first["think"] is False
 
 
+async def test_the_context_can_be_left_as_the_server_has_it() -> None:
+    class Guest(OllamaClient):
+        sends_context = False
+
+    async with (
+        OllamaServer(says_hello).open() as server,
+        Guest(config(server.url)).open() as mind,
+    ):
+        await read(mind)
+        with pytest.raises(EngineError, match="4096 fit"):
+            await anext(mind.chat([Message("user", "word " * 4_097)]))
+    assert len(server.chats) == 2
+    assert not any("num_ctx" in chat.get("options", {}) for chat in server.chats)
+
+
 async def test_the_first_model_that_can_chat_is_taken() -> None:
     models = {"nomic-embed-text:latest": EMBEDDING, "qwen3:8b": CHAT, "llama3.2:3b": CHAT}
     async with OllamaServer(says_hello, models).open() as server:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from coda_voice_plugin import (
     ChatOptions,
@@ -28,6 +28,8 @@ from .wire import as_message, as_tool, keep_alive, thinking
 
 logger = logging.getLogger(__name__)
 
+SERVERS_CONTEXT = 4_096
+"""Tokens that a server reads unless it is told otherwise, where it does not say so itself."""
 FIRST_PAUSE_S = 0.1
 """Before a request is made again; three times as long before each further attempt."""
 
@@ -41,7 +43,7 @@ class Choice:
     think: bool | str | None
     """None: the server or the model refuses to be told."""
     context: int
-    """Tokens, ``num_ctx`` of every request: another value would reload the model."""
+    """Tokens that it reads, ``num_ctx`` of every request: another value would reload the model."""
 
 
 class OllamaClient(LanguageModel):
@@ -54,6 +56,9 @@ class OllamaClient(LanguageModel):
 
     name = NAME
     reading = ChatOptions(max_tokens=1)  # 0 would be no limit
+    sends_context: ClassVar[bool] = True
+    """Whether requests say how long the context is. False leaves it as the server has it, for a
+    model that others use too: each change reloads it."""
 
     def __init__(self, config: VoiceConfig) -> None:
         super().__init__(config)
@@ -77,8 +82,7 @@ class OllamaClient(LanguageModel):
         """Choose the model and have the server load it, so that the first turn does not wait."""
         async with connected(self._settings) as connection:
             library = Library(self._settings, connection)
-            choice = await self._choose(library, self._settings.model)
-            await self._load(library, choice)
+            choice = await self._load(library, await self._choose(library, self._settings.model))
             self._connection, self._choice = connection, choice
             try:
                 yield self
@@ -104,8 +108,7 @@ class OllamaClient(LanguageModel):
         connection, _ = self._opened()
         async with self._switching:
             library = Library(self._settings, connection)
-            choice = await self._choose(library, model)
-            await self._load(library, choice)
+            choice = await self._load(library, await self._choose(library, model))
             old, self._choice = self._choice, choice
             if old is not None and old.name != choice.name:
                 try:
@@ -188,10 +191,11 @@ class OllamaClient(LanguageModel):
         settings = self._settings
         wanted = options.temperature
         said: dict[str, Any] = {
-            "num_ctx": choice.context,
             "temperature": settings.temperature if wanted is None else wanted,
             "num_predict": options.max_tokens or settings.max_tokens,
         }
+        if self.sends_context:
+            said["num_ctx"] = choice.context
         if options.seed is not None:
             said["seed"] = options.seed
         request: dict[str, Any] = {
@@ -259,19 +263,22 @@ class OllamaClient(LanguageModel):
             logger.warning("%s reads %d tokens at most", name, context)
         return Choice(name, "tools" in can, think, context)
 
-    async def _load(self, library: Library, choice: Choice) -> None:
+    async def _load(self, library: Library, choice: Choice) -> Choice:
         """Load and pin the model; tell in the log what will make it slow."""
-        took = await library.load(choice.name, choice.context)
+        took = await library.load(choice.name, choice.context if self.sends_context else 0)
         logger.info("%s is loaded (%.1f s)", choice.name, took)
         if not choice.tools:
             logger.warning("ollama %s cannot call tools; it is offered none", choice.name)
+        loaded = None
         try:
             loaded = await library.placement(choice.name)
         except EngineError as error:  # it is loaded; where it runs is only good to know
             logger.warning("%s", error)
-        else:
-            if loaded is not None and loaded.note:
-                logger.warning("%s: %s", choice.name, loaded.note)
+        if loaded is not None and loaded.note:
+            logger.warning("%s: %s", choice.name, loaded.note)
+        if self.sends_context:
+            return choice
+        return replace(choice, context=(loaded and loaded.context) or SERVERS_CONTEXT)
 
     def _where(self, choice: Choice) -> Where:
         return Where(self._settings, choice.name, choice.context)

@@ -153,10 +153,12 @@ class Library:
     async def load(self, name: str, context: int | None = None) -> float:
         """Have the model in memory, pinned as ``keep_alive`` says; returns the seconds it took.
 
-        Raises ModelTooBigError with the arithmetic and what would fit.
+        Without ``context`` it is that of the settings, with 0 the server's. Raises
+        ModelTooBigError with the arithmetic and what would fit.
         """
         where = self._where(name)
         await self._refuse_beyond_allocation(where)
+        tokens = self._settings.context_window if context is None else context
         try:
             done = await self._connection.ask(
                 where,
@@ -165,7 +167,7 @@ class Library:
                 deadline_ms=self._settings.load_ms,
                 model=name,
                 messages=[],
-                options={"num_ctx": context or self._settings.context_window},
+                options={"num_ctx": tokens} if tokens else None,
                 keep_alive=keep_alive(self._settings.keep_alive),
             )
         except ModelTooBigError as error:
