@@ -274,6 +274,7 @@ async def open_host(
     """
     if plugins is None:
         plugins = await asyncio.to_thread(load_plugins, config.plugins.disabled)
+    await asyncio.to_thread(plugins.strategy(config.strategy).preflight, config)
     strategy = plugins.strategy(config.strategy)()
     engines = make_engines(config, plugins)
     if progress is not None:

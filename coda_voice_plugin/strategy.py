@@ -67,6 +67,13 @@ class Strategy(ABC):
         return ()
 
     @classmethod
+    def preflight(cls, config: VoiceConfig) -> None:
+        """Raise EngineError if this machine cannot run it with these settings.
+
+        Asked, on a thread, before anything is fetched: nobody wants 16 GB that cannot run.
+        """
+
+    @classmethod
     def notes_for(cls, config: VoiceConfig) -> Sequence[str]:
         """What of it will not be had on this machine with these settings, in sentences;
         ``coda-voice check`` shows them."""

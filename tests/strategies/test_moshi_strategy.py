@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from coda_voice_plugin import EngineError, VoiceConfig, load_plugins, open_host
+from coda_voice_plugin import (
+    EngineError,
+    NoDeviceError,
+    VoiceConfig,
+    load_plugins,
+    open_host,
+    weights,
+)
 from coda_voice_plugin.events import Caption, Hello, Problem, SessionReady, Speech, Stop, TurnEnded
 from coda_voice_plugin.server import make_app
 from coda_voice_plugin.strategies.moshi import MoshiVoiceProcessor
@@ -158,3 +165,14 @@ async def test_a_persona_cannot_be_told_to_a_server_elsewhere(
     with pytest.raises(EngineError, match="for a model that runs here"):
         async with open_host(config, load_plugins()):
             pass
+
+
+async def test_without_a_card_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    fetched: list[str] = []
+    monkeypatch.setattr(weights, "fetch", lambda name, *rest: fetched.append(name))
+    config = VoiceConfig.model_validate({"strategy": "moshi", "moshi": {"device": "cuda"}})
+    with pytest.raises(NoDeviceError, match="no CUDA device"):
+        async with open_host(config, progress=lambda name, done, total: None):
+            pytest.fail("opened")
+    assert not fetched

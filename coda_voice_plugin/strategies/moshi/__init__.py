@@ -41,6 +41,13 @@ class MoshiVoiceProcessor(Strategy):
     def weights_for(cls, config: VoiceConfig) -> Sequence[Sequence[str]]:
         return () if config.moshi.url is not None else ((config.moshi.model_path,),)
 
+    @classmethod
+    def preflight(cls, config: VoiceConfig) -> None:
+        if config.moshi.url is None:
+            from coda_voice_plugin.kyutai.checkpoint import device_of
+
+            device_of(config.moshi.device)
+
     @asynccontextmanager
     async def open(self, host: Host) -> AsyncIterator[None]:
         settings = host.config.moshi
