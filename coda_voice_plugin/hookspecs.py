@@ -14,25 +14,49 @@ Hooks serve turns, never audio frames.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pluggy import HookimplMarker, HookspecMarker
 
-from .engine import LanguageModel, SpeechToText, TextToSpeech
-from .events import ServerEvent, SpeakingStyle, Tool, Turn
-from .strategy import Strategy
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a command of a plugin needs the mark below and nothing else, at once
     import click
 
+    from .config import VoiceConfig
+    from .engine import LanguageModel, SpeechToText, TextToSpeech
+    from .events import ServerEvent, SpeakingStyle, Tool, Turn
     from .session import Call
+    from .strategy import Strategy
 
 GROUP = "coda_voice"
 """Entry-point group, and pluggy's project name."""
 
 hookspec = HookspecMarker(GROUP)
 hookimpl = HookimplMarker(GROUP)
+
+FindingState = Literal["ok", "slow", "broken", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `coda-voice doctor` looked at, and how it stands.
+
+    ``slow`` works, but not as well as it could; a ``note`` is good to know and no fault.
+    """
+
+    state: FindingState
+    what: str
+    remedy: str = ""
+    """What to do about it, best a command; empty where there is nothing to do."""
+
+    def __str__(self) -> str:
+        return f"{self.state:<7} {self.what}" + (f"\n{'':8}-> {self.remedy}" if self.remedy else "")
+
+
+Check = Callable[[], Iterable[Finding]]
+"""Looks at something and tells what it finds."""
 
 
 @hookspec
@@ -63,6 +87,16 @@ def register_protocols(register: Callable[[str, Callable[..., object]], None]) -
 @hookspec
 def register_commands(cli: click.Group) -> None:
     """Add commands to ``coda-voice``."""
+
+
+@hookspec
+def register_checks(
+    register: Callable[[str, Check], None], config: VoiceConfig | None, file: Path | None
+) -> None:
+    """Offer checks to ``coda-voice doctor``: call ``register("Title", check)``.
+
+    ``config`` is None when the settings are faulty, ``file`` when none was given.
+    """
 
 
 @hookspec

@@ -12,16 +12,16 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pluggy
 
 from . import hookspecs
 from .engine import Engine, LanguageModel, SpeechToText, TextToSpeech
 from .errors import PluginError, UnknownNameError
-from .hookspecs import GROUP
+from .hookspecs import GROUP, Check
 from .strategy import Strategy
 
 logger = logging.getLogger(__name__)
@@ -88,6 +88,20 @@ class Plugins:
         """Let plugins add commands to the terminal door."""
         for impl in self.manager.hook.register_commands.get_hookimpls():
             self._blame("register_commands", impl, cli=cli)
+
+    def checks(self, **given: object) -> Iterator[tuple[str, Check]]:
+        """Title and check of everything that plugins offer to the doctor.
+
+        Where a plugin fails to offer any, its check raises that PluginError: one broken
+        plugin must not keep the others' findings from the user.
+        """
+        for impl in self.manager.hook.register_checks.get_hookimpls():
+            offered: list[tuple[str, Check]] = []
+            try:
+                self._blame("register_checks", impl, register=_Offers(impl, offered), **given)
+            except PluginError as error:
+                offered.append((impl.plugin_name, _Failed(error)))
+            yield from offered
 
     async def tell(self, hook_name: str, **arguments: object) -> None:
         """Tell every plugin, one after another; one that fails is logged and skipped."""
@@ -221,6 +235,32 @@ class Plugins:
                 f"plugin {impl.plugin_name!r} failed in {hook_name}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+
+class _Offers:
+    """What a plugin calls to offer a check."""
+
+    def __init__(self, impl: pluggy.HookImpl, offered: list[tuple[str, Check]]) -> None:
+        self._owner = impl.plugin_name
+        self._offered = offered
+
+    def __call__(self, title: str, check: Check) -> None:
+        if not (isinstance(title, str) and title and callable(check)):
+            raise PluginError(
+                f'plugin {self._owner!r}: register_checks takes a title such as "Lamps" and a '
+                f"function that yields findings, not {title!r} and {check!r}."
+            )
+        self._offered.append((title, check))
+
+
+class _Failed:
+    """The check of a plugin that could not offer one."""
+
+    def __init__(self, error: PluginError) -> None:
+        self._error = error
+
+    def __call__(self) -> NoReturn:
+        raise self._error
 
 
 def load_plugins(disabled: Iterable[str] = (), extra: Iterable[tuple[str, object]] = ()) -> Plugins:

@@ -66,7 +66,7 @@ class Strategy(ABC):
         """Like :meth:`weights_for`, but it can do without them: what cannot be had is logged."""
         return ()
 
-    @classmethod
+    @classmethod  # noqa: B027 - most run anywhere
     def preflight(cls, config: VoiceConfig) -> None:
         """Raise EngineError if this machine cannot run it with these settings.
 

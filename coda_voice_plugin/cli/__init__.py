@@ -20,6 +20,7 @@ Examples:
   coda-voice serve                      the page, on http://127.0.0.1:8766/
   coda-voice talk question.wav -o answer.wav
   coda-voice check                      is everything in place?
+  coda-voice doctor                     what is wrong, and what to do about it?
   coda-voice config show                every setting and where it came from
   coda-voice COMMAND --help
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
@@ -10,19 +11,26 @@ import click
 from ..errors import VoiceError
 
 GROUP = "coda_voice"
-"""As in hookspecs.py, which is not imported here because it brings numpy."""
+"""As in hookspecs.py, which is not imported here because it brings pluggy."""
+
+DISABLED = "CODA_VOICE__PLUGINS__DISABLED"
+"""The one place where a plugin can be disabled before the options of a command are read."""
 
 # Name -> module in this folder (its command has the same name), line of help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "talk": ("talk", "Speak to it: sound files in, or the microphone; spoken answers out."),
     "serve": ("serve", "Open the door: the page and the WebSocket for programs."),
     "check": ("check", "Tell whether settings, plugins, weights and engines are in place."),
+    "doctor": ("doctor", "Find out what is wrong or slow, and what to do about it."),
     "plugins": ("plugins", "List what is installed, and by whom."),
     "config": ("config", "Show the settings, where each came from, and the presets."),
     "models": ("models", "List, pull, load, unload and measure language models."),
     "fetch": ("fetch", "Download the model files that a conversation needs."),
     "version": ("version", "Print the version."),
 }
+
+WITH_COMMANDS = frozenset({"coda"})
+"""Our own plugins that add commands. They are light, so `--help` loads them by themselves."""
 
 
 class Commands(click.Group):
@@ -62,20 +70,24 @@ class Commands(click.Group):
     def _ask_plugins(self) -> None:
         """Let plugins add their commands; raises PluginError naming a broken one.
 
-        None of our own plugins adds one, so they are not loaded: `--help` stays quick.
+        While no plugin but our own is installed, and none is disabled, only those of our
+        own are loaded that add one: `--help` stays quick.
         """
         if self._asked:
             return
         self._asked = True
-        ours = {entry.name for entry in entry_points(group=GROUP) if _is_ours(entry)}
-        if len(ours) == len(entry_points(group=GROUP)):
+        installed = entry_points(group=GROUP)
+        ours = {entry.name: entry for entry in installed if _is_ours(entry)}
+        if len(ours) == len(installed) and DISABLED not in os.environ:
+            for name in sorted(WITH_COMMANDS & ours.keys()):
+                ours[name].load().register_commands(cli=_Shelf(self))
             return
         from ..config import load_config
         from ..plugins import load_plugins
 
         # Options of a command are not known yet, so only the environment can
         # disable a plugin here.
-        disabled = {*load_config().config.plugins.disabled, *ours}
+        disabled = {*load_config().config.plugins.disabled, *(ours.keys() - WITH_COMMANDS)}
         load_plugins(disabled).give_commands(_Shelf(self))
 
 

@@ -51,6 +51,7 @@ class Choice:
 
 _SETTINGS = (
     click.option(
+        "-c",
         "--config",
         "file",
         metavar="FILE",

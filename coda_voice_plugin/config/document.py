@@ -169,7 +169,7 @@ def _root(loader: yaml.SafeLoader, source: Source) -> yaml.Node | None:
 def _no_section(root: yaml.MappingNode, source: Source) -> str:
     keys = [(str(key.value),) for key, _ in root.value]
     known = {*settings(), *sections()}
-    if any(key in known and key not in {("tools",), ("memory",)} for key in keys):
+    if all(key in known for key in keys):  # Coda's file has sections of its own beside ours
         return f"{_file(source)} has no voice: section; put `voice:` first and indent the rest."
     meant = next((key[0] for key in keys if _looks_like_voice(key[0])), None)
     hint = f" Is {meant}: meant?" if meant else ""

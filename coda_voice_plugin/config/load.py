@@ -95,9 +95,7 @@ def _preset_layer(preset: str | None, found: list[str]) -> tuple[Layer, _Spellin
     return layer, _spelling(source)
 
 
-def _program_layer(
-    program: Mapping[str, Any] | None, found: list[str]
-) -> tuple[Layer, _Spelling]:
+def _program_layer(program: Mapping[str, Any] | None, found: list[str]) -> tuple[Layer, _Spelling]:
     if program is None:
         return {}, {}
     import yaml

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from coda_voice_plugin import VoiceConfig
+from coda_voice_plugin import ConfigError, VoiceConfig
 from coda_voice_plugin.config import LoadedConfig, load_config
 
 from .settings import CodaSettings, settings_of
@@ -17,9 +18,7 @@ PORT = 8_768
 next one, and 8766 is what we would take alone."""
 MIND = "coda"
 """The mind inside Coda where the settings name none: the model that Coda's text chat has."""
-NO_SECTION = (
-    "the settings have no `voice:` section: the voice takes its defaults (docs/settings.md)."
-)
+NO_SECTION = " has no voice: section"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +40,50 @@ def choose(given: VoiceConfig | LoadedConfig | Path | str | None, core: Any = No
     """
     if isinstance(given, VoiceConfig):
         return _settle(given, named=frozenset(_set_keys(given)), notes=(), path=None)
-    loaded, notes = _load(given, core) if not isinstance(given, LoadedConfig) else (given, ())
+    loaded = given if isinstance(given, LoadedConfig) else _load(given, core)
     named = frozenset(key for key, origin in loaded.origins.items() if origin != "default")
-    return _settle(loaded.config, named=named, notes=(*loaded.notes, *notes), path=loaded.path)
+    return _settle(loaded.config, named=named, notes=loaded.notes, path=loaded.path)
 
 
-def _load(given: Path | str | None, core: Any) -> tuple[LoadedConfig, tuple[str, ...]]:
+def _load(given: Path | str | None, core: Any) -> LoadedConfig:
     if given is not None:
-        path = Path(given)
-        if _lacks_section(path):
-            return replace(load_config(), path=path), (NO_SECTION,)
-        return load_config(path), ()
+        return read_voice(Path(given))
     section = _section(getattr(core, "voice", None))
     if section:
-        return load_config(program=section), ()
-    return load_config(), (NO_SECTION,)
+        return load_config(program=section)
+    return _defaults(load_config(), "Coda's configuration")
 
 
-def _lacks_section(path: Path) -> bool:
-    """Whether this is a readable file of Coda's without a section for the voice."""
+def read_voice(file: Path | None, overrides: tuple[str, ...] = ()) -> LoadedConfig:
+    """The ``voice:`` section of Coda's file; the defaults, with a note, where it has none.
+
+    Raises ConfigError with a line for every problem.
+    """
+    if file is None or not _lacks_section(file):
+        return load_config(file, overrides=overrides)
+    return replace(_defaults(load_config(overrides=overrides), file), path=file)
+
+
+def _lacks_section(file: Path) -> bool:
+    """Whether Coda's file is in order and says nothing of a voice; raises ConfigError where
+    it means to. What else is wrong with a file, its reader tells."""
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        root = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return False  # the loader says what is wrong
-    return isinstance(document, dict) and document.get("voice", "") in ("", None)
+        return False
+    if not isinstance(root, dict) or "voice" in root:
+        return False
+    meant = get_close_matches("voice", [str(key).lower() for key in root], n=1, cutoff=0.75)
+    if meant:
+        raise ConfigError(f"{file}{NO_SECTION}. Is {meant[0]}: meant?")
+    return True
+
+
+def _defaults(loaded: LoadedConfig, source: object) -> LoadedConfig:
+    note = f"{source}{NO_SECTION}; the voice uses its defaults."
+    return replace(loaded, notes=(note, *loaded.notes))
 
 
 def _section(voice: Any) -> Mapping[str, Any]:

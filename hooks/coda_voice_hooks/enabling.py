@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterable, Mapping
-from functools import partial
-from importlib import import_module
+from collections.abc import Iterable
 from pathlib import Path
-from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from coda_voice_plugin import Host, VoiceConfig
-from coda_voice_plugin.config import LoadedConfig
+from .attachment import MARK, Attachment
+from .choosing import choose
+from .pages import DASHBOARD_REPAIRS
+from .repairs import repair
 
-from .background import Background
-from .choosing import Chosen, choose
-from .duplex import WebSocketVoiceManager
-from .facade import AssistantFacade
-from .guests import Finders, Guests
-from .repairs import Outcome, Patches, repair
-from .voice_manager import NAME, VoiceManager
-
-logger = logging.getLogger(__name__)
-
-MARK = "coda_voice"
-"""Attribute of an assistant that has a voice: its :class:`Attachment`."""
+if TYPE_CHECKING:
+    from coda_voice_plugin import VoiceConfig
+    from coda_voice_plugin.config import LoadedConfig
 
 
 def enable(
@@ -37,287 +25,18 @@ def enable(
     """Join a voice to ``assistant``; it is opened by ``assistant.initialize()``.
 
     ``config`` are settings of ours or a settings file; None takes the ``voice`` section of
-    the assistant's own configuration. ``plugins`` are more plugin objects by name. Call it before ``initialize``; for an assistant that
-    runs already, await the result's :meth:`Attachment.join`. Twice is once. Raises ConfigError
-    with a line for every problem of the settings.
+    the assistant's own configuration. ``plugins`` are more plugin objects by name. Call it
+    before ``initialize``; for an assistant that runs already, await the result's
+    :meth:`Attachment.join`. Twice is once. Raises ConfigError with a line for every problem of
+    the settings.
     """
     existing = getattr(assistant, MARK, None)
     if isinstance(existing, Attachment):
         return existing
-    from .dashboard import PAGE_REPAIRS
-
     chosen = choose(config, assistant.config)
-    page = [each.name for each in PAGE_REPAIRS]
+    page = [each.name for each in DASHBOARD_REPAIRS]
     outcomes = repair(chosen.hooks.repairs_off, chosen.hooks.repairs, page)
     attachment = Attachment(assistant, chosen, outcomes, tuple(plugins))
     setattr(assistant, MARK, attachment)
     attachment.prepare()
     return attachment
-
-
-class Attachment:
-    """What joins one assistant to its voice: what is attached, what is missing, what was mended."""
-
-    def __init__(
-        self,
-        assistant: Any,
-        chosen: Chosen,
-        outcomes: list[Outcome],
-        plugins: tuple[tuple[str, object], ...] = (),
-    ) -> None:
-        self.assistant = assistant
-        self.chosen = chosen
-        self.outcomes = outcomes
-        """The repairs, each with what became of it."""
-        self.guests = Guests(self._finders(), chosen.hooks, plugins)
-        self.duplex: dict[int, WebSocketVoiceManager] = {}
-        """The voice on Coda's WebSocket servers, by the server's identity."""
-        self._patches = Patches()
-        self._joined = False
-        self._background = Background()
-
-    # For the dashboard.
-
-    @property
-    def manager(self) -> VoiceManager | None:
-        """Coda's voice manager, if it is ours."""
-        manager = self.assistant.voice_manager
-        return manager if isinstance(manager, VoiceManager) else None
-
-    @property
-    def host(self) -> Host | None:
-        running = self.manager.running if self.manager is not None else None
-        return running.host if running is not None else None
-
-    @property
-    def why_not(self) -> str:
-        """Why the voice does not speak, in a sentence; empty when it does."""
-        return "Coda has no voice now." if self.manager is None else self.manager.why_not
-
-    @property
-    def websocket_port(self) -> int | None:
-        server = self.assistant.websocket_server
-        return None if server is None else server.port
-
-    def report(self) -> Mapping[str, Any]:
-        """For ``/api/voice/status``: what is attached, missing and mended, and how it goes."""
-        running = self.manager.running if self.manager is not None else None
-        return {
-            "attached": self.attached,
-            "missing": self.guests.finders.missing(),
-            "repairs": {each.name: each.state for each in self.outcomes},
-            "notes": list(self.chosen.notes),
-            "instead": running.instead or None if running is not None else None,
-            "url": running.url if running is not None else None,
-            "figures": self.guests.conversation.figures().as_data(),
-        }
-
-    @property
-    def attached(self) -> list[str]:
-        """Parts of Coda that are joined to the voice."""
-        missing = self.guests.finders.missing()
-        names = ("memory", "personality", "tools", "llm", "sessions", "server")
-        return [name for name in names if name not in missing]
-
-    def summary(self) -> str:
-        """A few lines for a person: what is there, what is not, and why."""
-        applied = [each.name for each in self.outcomes if each.state == "applied"]
-        failed = [each for each in self.outcomes if each.state == "failed"]
-        lines = [f"voice joined to: {', '.join(self.attached) or 'nothing of Coda'}"]
-        missing = self.guests.finders.missing()
-        lines += [f"without {name}: {why}" for name, why in missing.items()]
-        lines.append(f"defects of the core mended while it runs: {len(applied)}")
-        lines += [f"{each.name} could not be mended: {each.detail}" for each in failed]
-        lines += [f"note: {note}" for note in self.chosen.notes]
-        if self.why_not:
-            lines.append(f"the voice does not speak: {self.why_not}")
-        return "\n".join(lines)
-
-    # Before the assistant is initialized.
-
-    def prepare(self) -> None:
-        """Put ourselves at the seams of the core; cheap, and before it builds its parts."""
-        from .dashboard import patch_dashboard
-
-        assistant = self.assistant
-        patch_dashboard(self._patches, self, off=self._off())
-        self._watch_sessions()
-        assistant._init_voice_manager = MethodType(_init_voice_manager, assistant)
-        if not hasattr(assistant, "set_websocket_server"):
-            assistant.set_websocket_server = self._take_server
-        initialize = assistant.initialize
-
-        async def initialize_and_join() -> None:
-            await initialize()
-            await self.join()
-
-        assistant.initialize = initialize_and_join
-
-    def build(self) -> VoiceManager:
-        """A new voice manager for the assistant, not opened yet."""
-        manager = VoiceManager(self.chosen, guests=self.guests)
-        manager.on_opened = self._opened
-        return manager
-
-    # When the assistant runs.
-
-    async def join(self) -> None:
-        """Join what exists once the assistant is initialized. Twice is once."""
-        if self._joined:
-            return
-        self._joined = True
-        assistant = self.assistant
-        if self.manager is None and getattr(assistant.config, "voice", None):
-            await assistant._init_voice_manager()
-        self._register_assistant()
-        await self._wire_servers()
-        for line in self.summary().splitlines():
-            logger.info("%s", line)
-
-    async def _opened(self) -> None:
-        """The voice was opened, for the first time or again by Coda's recovery."""
-        manager = self.manager
-        integration = self.assistant.websocket_integration
-        if manager is None:
-            return
-        self._register("VOICE", manager)
-        if integration is not None:
-            integration.set_voice_manager(manager)
-        if self._joined:
-            await self._announce()
-
-    def _take_server(self, server: Any) -> None:
-        """The command line's WebSocket server; the core wires it when it initializes."""
-        self.assistant.websocket_server = server
-        self._attach(server)
-
-    def _attach(self, server: Any) -> None:
-        """Put the voice on a WebSocket server of Coda's."""
-        if id(server) in self.duplex:
-            return
-        duplex = WebSocketVoiceManager(
-            server,
-            voice=self._voice,
-            background=self._tasks,
-            audience=self.guests.audience,
-            now=time.time,
-        )
-        duplex.attach()
-        self.duplex[id(server)] = duplex
-
-    def _voice(self) -> Host:
-        manager = self.manager
-        if manager is None:
-            manager = VoiceManager()  # says in its own words that there is none
-        return manager.host
-
-    def _tasks(self) -> Background:
-        running = self.manager.running if self.manager is not None else None
-        return self._background if running is None else running.background
-
-    async def _wire_servers(self) -> None:
-        """Servers that the core made after its wiring, or without any."""
-        assistant = self.assistant
-        integration, server = assistant.websocket_integration, assistant.websocket_server
-        if server is not None:
-            await self._reopen(server)
-            self._attach(server)
-            if integration is not None:
-                integration.set_websocket_server(server)
-                if not integration.is_active:
-                    await integration.start()
-        if integration is not None and self.manager is not None:
-            integration.set_voice_manager(self.manager)
-        for each in getattr(assistant, "_dashboard_servers", ()):
-            if hasattr(each, "set_integration_layer"):
-                each.set_integration_layer(assistant.integration_layer)
-                each.set_websocket_integration(integration)
-        await self._announce()
-
-    async def _reopen(self, server: Any) -> None:
-        """A server that listens already holds the handler that the repair has replaced since."""
-        mended = any(
-            each.name == "websocket-handler-takes-a-path" and each.state == "applied"
-            for each in self.outcomes
-        )
-        if mended and server.running and id(server) not in self.duplex and not server.clients:
-            await server.stop()
-            await server.start()
-
-    async def _announce(self) -> None:
-        """Coda's clients learn that the voice is there, or why it is not."""
-        server, manager = self.assistant.websocket_server, self.manager
-        if server is None or manager is None:
-            return
-        state = "ready" if manager.is_healthy() else "failed"
-        status = {"component_type": NAME, "state": state, "dependencies": []}
-        await server.broadcast_event("component_status", status)
-        health = {"component_type": NAME, "health_status": await manager.health_check()}
-        await server.broadcast_event("component_health", health)
-
-    def _register_assistant(self) -> None:
-        layer = self.assistant.integration_layer
-        integration = import_module("coda.core.integration")
-        if layer.get_component(integration.ComponentType.ASSISTANT) is None:
-            self._register("ASSISTANT", AssistantFacade(self.assistant))
-
-    def _register(self, kind: str, instance: Any) -> None:
-        """Tell the core's integration layer of a part that is ready."""
-        integration = import_module("coda.core.integration")
-        layer, key = self.assistant.integration_layer, integration.ComponentType[kind]
-        known = layer.components.get(key)
-        if known is None:
-            layer.register_component(key, instance)
-            known = layer.components[key]
-        known.instance = instance
-        if self._joined or kind == "ASSISTANT":  # while it initializes, the layer sets the state
-            known.state = integration.ComponentState.READY
-            known.last_error = None
-
-    def _watch_sessions(self) -> None:
-        """Learn of every message that Coda keeps: what is typed belongs to what is said."""
-        sessions = self.assistant.session_manager
-        add = sessions.add_message_to_session
-
-        async def add_message_to_session(
-            session_id: str, role: str, content: str, metadata: dict[str, Any] | None = None
-        ) -> bool:
-            added: bool = await add(session_id, role, content, metadata)
-            if added:
-                self.guests.conversation.added(session_id, role, content, metadata or {})
-            return added
-
-        sessions.add_message_to_session = add_message_to_session
-
-    def _off(self) -> frozenset[str]:
-        hooks = self.chosen.hooks
-        from .dashboard import PAGE_REPAIRS
-
-        if not hooks.repairs:
-            return frozenset(each.name for each in PAGE_REPAIRS)
-        return frozenset(hooks.repairs_off)
-
-    def _finders(self) -> Finders:
-        def part(name: str) -> Any:
-            return getattr(self.assistant, name, None)
-
-        return Finders(
-            memory=partial(part, "memory_manager"),
-            personality=partial(part, "personality_manager"),
-            tools=partial(part, "tools_manager"),
-            llm=partial(part, "llm_manager"),
-            sessions=partial(part, "session_manager"),
-            server=partial(part, "websocket_server"),
-        )
-
-
-async def _init_voice_manager(assistant: Any) -> None:
-    """The core builds its voice here, and builds it anew when its recovery restarts it.
-
-    The first time, its integration layer opens what is built and keeps the reason if that
-    fails; Coda then goes on without a voice. Later it must be open when this returns.
-    """
-    attachment: Attachment = getattr(assistant, MARK)
-    assistant.voice_manager = manager = attachment.build()
-    if attachment._joined:
-        await manager.initialize()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .core import CodaError
+
 _NOT_OURS = frozenset({"initialize", "shutdown", "cleanup"})
 
 
@@ -26,13 +28,12 @@ class AssistantFacade:
     async def process_text_message(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The assistant's answer, with the response as JSON can carry it.
 
-        An answer that failed has its error as content: the doors show nothing else.
+        Raises CodaError where there is none: the doors tell that to whoever asked.
         """
         result: dict[str, Any] = await self._assistant.process_text_message(*args, **kwargs)
         response = result.get("response")
         if isinstance(response, dict):
             return result
-        if response is None:
-            text = f"This could not be answered: {result.get('error') or 'nothing came back'}"
-            return {**result, "response": {"content": text, "error": True}}
+        if response is None or result.get("status") == "error":
+            raise CodaError(str(result.get("error") or "no answer came back."))
         return {**result, "response": {"content": getattr(response, "content", str(response))}}

@@ -57,7 +57,6 @@ class RunningVoice:
         self.background = Background()
         self._guests = guests
         self._door, self._port = door, port
-        self._plugins: Plugins | None = None
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
@@ -97,11 +96,9 @@ class RunningVoice:
 
     async def _run(self) -> None:
         try:
-            self._plugins = await asyncio.to_thread(
-                load_plugins, self.config.plugins.disabled, self._guests(self.background)
-            )
+            plugins = await asyncio.to_thread(self._load)
             async with AsyncExitStack() as stack:
-                host = await self._open(stack, self._plugins)
+                host = await self._open(stack, plugins)
                 await stack.enter_async_context(self.background.open())
                 await self._open_door(stack, host)
                 self.host, self.why_not = host, ""
@@ -118,6 +115,9 @@ class RunningVoice:
         finally:
             self.host = self.url = None
             self._settled.set()
+
+    def _load(self) -> Plugins:
+        return load_plugins(self.config.plugins.disabled, self._guests(self.background))
 
     async def _open(self, stack: AsyncExitStack, plugins: Plugins) -> Host:
         """The host of the settings; where Moshi cannot be, the chain that needs no GPU."""

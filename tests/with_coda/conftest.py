@@ -29,13 +29,17 @@ async def coda_home(
     """The working directory, where the core stores its sessions; yields its path."""
     if request.node.get_closest_marker("coda") and not core.real:
         pytest.skip("needs a Coda checkout: CODA_CHECKOUT=path")
+    from coda.interfaces.dashboard.server import CodaDashboardServer
+
     monkeypatch.chdir(tmp_path)
     forget_singletons()
+    routes = CodaDashboardServer._setup_routes  # each assistant with a voice replaces it
     yield tmp_path
     if importlib.util.find_spec("coda_voice_hooks.repairs"):
         from coda_voice_hooks import repairs
 
         repairs.undo_all()
+    CodaDashboardServer._setup_routes = routes
     await end_leftovers(core)
     forget_singletons()
 

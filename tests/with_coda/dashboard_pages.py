@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 from closing import close
-from coda_voice_hooks.dashboard import patch_dashboard
+from coda_voice_hooks.pages import patch_dashboard
 from coda_voice_hooks.repairs.base import Patches
 from core import free_port
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
-from coda_voice_hooks.dashboard import (
+from coda_voice_hooks.pages import (
     GUARD,
     PAGE_REPAIRS,
     mend_page,

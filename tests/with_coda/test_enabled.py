@@ -242,5 +242,5 @@ async def test_a_config_without_a_voice_section_takes_the_defaults(coda_home: Pa
     del document["voice"]
     path.write_text(yaml.safe_dump(document))
     attachment = enable(make_assistant(path), path)
-    assert "no `voice:` section" in attachment.chosen.notes[0]
+    assert "no voice: section" in attachment.chosen.notes[0]
     assert attachment.chosen.config.llm == "coda"

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import soxr
 from core import ChatServer
-from dashboard_pages import CHROMIUM, TURNS, browser_page, lines, prepare, talk, write, write_wav
+from dashboard_pages import TURNS, browser_page, lines, prepare, talk, write, write_wav
 from human_speech import FOLDER, NEEDED, clips
 from spoken import QUESTION
 from voiced import said, voiced
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
     pytest.mark.skipif(not FOLDER.is_dir(), reason=NEEDED),
 ]
 
