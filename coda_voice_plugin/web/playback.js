@@ -84,7 +84,7 @@ class Playback extends AudioWorkletProcessor {
     }
     if (!this.#playing) {
       const { turn } = this.#chunks[0] ?? this.#position;
-      if (turn === this.#held && this.#gain) this.#stand();
+      if (this.#held >= 0 && turn === this.#held && this.#gain) this.#stand();
       this.#playing = this.#chunks.length > 0 && this.#ready();
     }
     if (this.#playing) this.#sound(output);

@@ -207,6 +207,22 @@ class Attachment:
         )
         duplex.attach()
         self.duplex[id(server)] = duplex
+        server.add_connect_handler(
+            lambda client: self._tasks().start(self._greet(server, client), f"greeting {client}")
+        )
+
+    async def _greet(self, server: Any, client: str) -> None:
+        """Who connects learns how the parts stand: the core tells it only when it changes."""
+        layer = self.assistant.integration_layer
+        for kind, part in list(layer.components.items()):
+            about = {"component_type": kind.value, "state": part.state.value}
+            order = {"initialization_order": part.initialization_order}
+            needs = {"dependencies": [each.value for each in part.dependencies]}
+            await server.send_to_client(client, "component_status", about | order | needs)
+        status = layer.get_integration_status()
+        names = ("total_components", "ready_components", "failed_components")
+        told = {name: status[name] for name in (*names, "integration_health", "components")}
+        await server.send_to_client(client, "system_status", told)
 
     def _voice(self) -> Host:
         from .voice_manager import VoiceManager

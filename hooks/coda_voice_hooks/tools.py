@@ -65,7 +65,12 @@ class ToolHooks:
         manager = self._manager()
         if manager is None:
             return
-        kept_back = [each.name for each in manager.get_available_tools() if not self._may(each)]
+        hidden = self._settings.tools_hidden
+        kept_back = [
+            each.name
+            for each in manager.get_available_tools()
+            if not self._may(each) and each.name not in hidden
+        ]
         if kept_back:
             logger.info(
                 "not offered by voice: %s (voice.plugins.settings.coda.tools_allowed)",

@@ -57,6 +57,18 @@ async def test_a_reply_waits_for_sixty_milliseconds_of_sound(stage: Any) -> None
     assert set(late) == {0.5}
 
 
+async def test_before_anything_is_said_nothing_is_reported_and_the_first_sound_is_whole(
+    stage: Any,
+) -> None:
+    sent, sound = await stage(
+        "playback.js",
+        """() => { quanta(5); const before = [...sent]; speech(1, 0, 1440);
+                   return [before, quantum()]; }""",
+    )
+    assert sent == []
+    assert set(sound) == {0.5}
+
+
 async def test_a_short_reply_does_not_wait_and_is_reported_to_its_end(stage: Any) -> None:
     sound, sent = await stage(
         "playback.js",

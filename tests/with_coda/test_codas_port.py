@@ -46,6 +46,20 @@ async def test_text_is_answered_over_http_and_websocket(
         ]
 
 
+async def test_who_connects_learns_how_the_parts_stand(coda_home: Path, ollama: ChatServer) -> None:
+    async with voiced(coda_home, ollama) as (assistant, _, _script), client(assistant) as socket:
+        ear = Ear(socket)
+        status = await ear.until("system_status")
+        assert status["failed_components"] == 0
+        parts = {
+            event["component_type"]: event["state"]
+            for event in ear.events
+            if event["type"] == "component_status"
+        }
+        assert {"memory", "llm", "voice", "assistant"} <= set(parts)
+        assert set(parts.values()) == {"ready"}
+
+
 async def test_a_spoken_turn_on_codas_own_port(coda_home: Path, ollama: ChatServer) -> None:
     async with voiced(coda_home, ollama) as (assistant, _, script), client(assistant) as socket:
         session = await assistant.start_conversation()
