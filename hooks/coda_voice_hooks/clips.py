@@ -12,7 +12,7 @@ import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from coda_voice_plugin import AudioError, AudioFrame, Host, Session, Turn
+from coda_voice_plugin import AudioError, AudioFrame, EngineDownError, Host, Session, Turn
 from coda_voice_plugin.events import (
     Hello,
     Played,
@@ -68,6 +68,8 @@ class Caller:
     def __init__(self, host: Host, session_id: str, rate: int, *, live: bool) -> None:
         self.events: asyncio.Queue[ServerEvent | None] = asyncio.Queue(MOST_EVENTS)
         """None is the end."""
+        self.failure: Exception | None = None
+        """What broke it, once :attr:`events` have ended."""
         self._host = host
         self._live = live
         self._rate = rate
@@ -76,18 +78,33 @@ class Caller:
             host, self._send, Hello(rate, reports_playback=not live), session_id, paced=live
         )
 
-    async def run(self, sound: AsyncIterator[bytes]) -> None:
-        """Hold the conversation until ``sound`` and the answer to it are over."""
+    def start(self, background: Background, sound: AsyncIterator[bytes]) -> asyncio.Task[None]:
+        """Hold the conversation until ``sound`` and the answer to it are over.
+
+        Raises EngineDownError when the voice is being closed.
+        """
+        task = background.start(self._run(sound), f"sound of {self._session.id}")
+        if task is None:
+            raise EngineDownError("voice", "is being closed.")
+        task.add_done_callback(self._ended)  # also where it was cancelled before it began
+        return task
+
+    async def _run(self, sound: AsyncIterator[bytes]) -> None:
         try:
             with self._host.admit():
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._session.run())
                     await self._feed(sound)
                     self._session.close()
-        finally:
-            if self.events.full():  # nobody reads: the end is what matters
-                self.events.get_nowait()
-            self.events.put_nowait(None)
+        except ExceptionGroup as group:
+            self.failure = _first(group)
+        except Exception as error:  # noqa: BLE001 - it is the reader's of the events
+            self.failure = error
+
+    def _ended(self, _task: asyncio.Task[None]) -> None:
+        if self.events.full():  # nobody reads: the end is what matters
+            self.events.get_nowait()
+        self.events.put_nowait(None)
 
     async def _feed(self, sound: AsyncIterator[bytes]) -> None:
         async for piece in sound:
@@ -136,27 +153,15 @@ async def answer_clip(host: Host, background: Background, session_id: str, clip:
         raise AudioError(f"{len(clip)} bytes are neither a WAV file nor PCM16 at 16 kHz.")
     caller = Caller(host, session_id, DEFAULT_RATE, live=False)
     answer = Answer(host.config.audio.sample_rate)
-    failure: list[BaseException] = []
-
-    async def run() -> None:
-        try:
-            await caller.run(_once(pcm))
-        except BaseExceptionGroup as group:
-            failure.append(_first(group))
-        except Exception as error:  # noqa: BLE001 - it is the caller's of this function
-            failure.append(error)
-
-    task = background.start(run(), f"clip of {session_id}")
-    if task is None:
-        raise AudioError("the voice is being closed; nothing was heard.")
+    task = caller.start(background, _once(pcm))
     try:
         while (event := await caller.events.get()) is not None:
             _note(answer, event)
     except asyncio.CancelledError:
         task.cancel()
         raise
-    if failure:
-        raise failure[0]
+    if caller.failure is not None:
+        raise caller.failure
     return answer
 
 
@@ -178,9 +183,9 @@ async def _once(pcm: bytes) -> AsyncIterator[bytes]:
     yield pcm
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first(group: ExceptionGroup[Exception]) -> Exception:
     """What broke first, out of the task group's wrapping."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from coda_voice_plugin import EngineDownError, Host, VoiceConfig, VoiceError
@@ -42,7 +42,6 @@ class VoiceManager:
         self._running: RunningVoice | None = None
         self._users: dict[str, str | None] = {}
         """Who holds each conversation that was started, by its id."""
-        self._speaking: set[str] = set()
         self.on_opened: Callable[[], Awaitable[None]] | None = None
         """Awaited each time the voice has been opened."""
 
@@ -123,11 +122,7 @@ class VoiceManager:
         host, background = self.host, self._open().background
         self._users.setdefault(conversation_id, None)
         began = asyncio.get_running_loop().time()
-        self._speaking.add(conversation_id)
-        try:
-            answer = await answer_clip(host, background, conversation_id, audio_data)
-        finally:
-            self._speaking.discard(conversation_id)
+        answer = await answer_clip(host, background, conversation_id, audio_data)
         if answer.problems and not any(turn.assistant for turn in answer.turns):
             raise VoiceError(answer.problems[0].message)
         took = 1000 * (asyncio.get_running_loop().time() - began)
@@ -141,31 +136,17 @@ class VoiceManager:
         The chunks answer to the fields of both generations of the core; the last one is final.
         """
         caller = Caller(self.host, conversation_id, DEFAULT_RATE, live=True)
-        failure: list[BaseException] = []
-
-        async def run() -> None:
-            try:
-                await caller.run(audio_stream)
-            except BaseExceptionGroup as group:
-                failure.append(group.exceptions[0])
-            except Exception as error:  # noqa: BLE001 - raised to the reader below
-                failure.append(error)
-
-        task = self._open().background.start(run(), f"stream of {conversation_id}")
-        if task is None:
-            raise EngineDownError(NAME, "is being closed.")
+        task = caller.start(self._open().background, audio_stream)
         chunks = models.Chunks(conversation_id)
         self._users.setdefault(conversation_id, None)
-        self._speaking.add(conversation_id)
         try:
             while (event := await caller.events.get()) is not None:
                 if (chunk := _chunk(chunks, event)) is not None:
                     yield chunk
-            if failure:
-                raise failure[0]
+            if caller.failure is not None:
+                raise caller.failure
             yield chunks.make(final=True)
         finally:
-            self._speaking.discard(conversation_id)
             task.cancel()
 
     async def end_conversation(self, conversation_id: str) -> None:
@@ -240,10 +221,9 @@ class VoiceManager:
             if isinstance(given, Chosen):
                 self._chosen = given
             elif hasattr(given, "model_dump") and not isinstance(given, VoiceConfig):
-                self._chosen = choose(None, _Core(given))
+                self._chosen = choose(None, SimpleNamespace(voice=given))
             else:
                 self._chosen = choose(given)
-            self._chosen = replace(self._chosen)
         return self._chosen
 
     def _open(self) -> RunningVoice:
@@ -257,13 +237,6 @@ class VoiceManager:
             tools=lambda: self.tool_manager,
             llm=lambda: self.llm_manager,
         )
-
-
-class _Core:
-    """A core's configuration of which only the voice is known."""
-
-    def __init__(self, voice: Any) -> None:
-        self.voice = voice
 
 
 def _chunk(chunks: models.Chunks, event: ServerEvent) -> Any:
