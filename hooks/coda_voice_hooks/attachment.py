@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
@@ -45,6 +45,16 @@ _NEEDED_LATER = (
     *(f"coda_voice_hooks.{name}" for name in ("voice_manager", "duplex", "dashboard", "guests")),
     *(f"coda_voice_hooks.{name}" for name in ("memory", "personality", "tools", "llm")),
 )
+
+_STATUS = (
+    *("total_components", "ready_components", "failed_components"),
+    *("integration_health", "components"),
+)
+_METRICS = (
+    *("is_active", "websocket_server_available"),
+    *("event_handlers_registered", "total_events_processed"),
+)
+"""Fields of the core's events of these kinds; it has more than it tells."""
 
 
 class Attachment:
@@ -213,16 +223,30 @@ class Attachment:
 
     async def _greet(self, server: Any, client: str) -> None:
         """Who connects learns how the parts stand: the core tells it only when it changes."""
-        layer = self.assistant.integration_layer
+        for kind, told in self._standing():
+            await server.send_to_client(client, kind, told)
+
+    def _standing(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """How Coda's parts and the voice stand now, as events of Coda's."""
+        layer, integration = self.assistant.integration_layer, self.assistant.websocket_integration
         for kind, part in list(layer.components.items()):
+            needs = [each.value for each in part.dependencies]
             about = {"component_type": kind.value, "state": part.state.value}
-            order = {"initialization_order": part.initialization_order}
-            needs = {"dependencies": [each.value for each in part.dependencies]}
-            await server.send_to_client(client, "component_status", about | order | needs)
-        status = layer.get_integration_status()
-        names = ("total_components", "ready_components", "failed_components")
-        told = {name: status[name] for name in (*names, "integration_health", "components")}
-        await server.send_to_client(client, "system_status", told)
+            order = part.initialization_order
+            yield (
+                "component_status",
+                {**about, "initialization_order": order, "dependencies": needs},
+            )
+        yield "system_status", _picked(layer.get_integration_status(), _STATUS)
+        if integration is not None:
+            yield "integration_metrics", _picked(integration.get_integration_metrics(), _METRICS)
+        manager = self.manager
+        if manager is not None and manager.running is not None and manager.is_healthy():
+            from .telling import ready_info
+
+            host = manager.host
+            engines = {each: host.label(each) for each in ("stt", "llm", "tts")}
+            yield ready_info({"strategy": host.strategy.name, **engines}, manager.running.url)
 
     def _voice(self) -> Host:
         from .voice_manager import VoiceManager
@@ -268,9 +292,12 @@ class Attachment:
         server, manager = self.assistant.websocket_server, self.manager
         if server is None or manager is None:
             return
-        state = "ready" if manager.is_healthy() else "failed"
-        status = {"component_type": NAME, "state": state, "dependencies": []}
-        await server.broadcast_event("component_status", status)
+        if manager.is_healthy():
+            status = {"component_type": NAME, "state": "ready", "dependencies": []}
+            await server.broadcast_event("component_status", status)
+        else:
+            trouble = {"error_message": manager.why_not, "error_count": 1, "state": "failed"}
+            await server.broadcast_event("component_error", {"component_type": NAME, **trouble})
         health = {"component_type": NAME, "health_status": await manager.health_check()}
         await server.broadcast_event("component_health", health)
 
@@ -328,6 +355,10 @@ class Attachment:
             sessions=partial(part, "session_manager"),
             server=partial(part, "websocket_server"),
         )
+
+
+def _picked(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: values[name] for name in names}
 
 
 async def _init_voice_manager(assistant: Any) -> None:

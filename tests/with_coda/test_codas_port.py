@@ -51,6 +51,9 @@ async def test_who_connects_learns_how_the_parts_stand(coda_home: Path, ollama: 
         ear = Ear(socket)
         status = await ear.until("system_status")
         assert status["failed_components"] == 0
+        assert (await ear.until("integration_metrics"))["is_active"]
+        voice = (await ear.until("system_info"))["data"]
+        assert (voice["strategy"], voice["llm"]) == ("ollama", "scripted")
         parts = {
             event["component_type"]: event["state"]
             for event in ear.events

@@ -176,9 +176,13 @@ async def test_a_voice_that_cannot_open_leaves_coda_its_text(
         assert spoken["status"] == "error"
         assert "nobody" in spoken["error"]
         async with client(assistant) as socket:
+            ear = Ear(socket)
             await start(socket, "s1")
-            trouble = await Ear(socket).until("audio_error")
+            trouble = await ear.until("audio_error")
             assert "nobody" in trouble["error"]
+            await joined._announce()
+            failed = await ear.until("component_error")
+            assert "nobody" in failed["error_message"]
 
 
 async def test_a_voice_can_be_given_to_an_assistant_that_runs(
