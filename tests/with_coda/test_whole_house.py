@@ -38,6 +38,7 @@ async def test_one_talks_and_types_on_codas_page(
         await prepare(page, f"http://127.0.0.1:{assistant.dashboard_server.port}")
         await talk(page)
         await page.wait_for_function(TURNS, arg=1)
+        await until_lines(page, 2)
         session = await page.evaluate("dashboard.currentSessionId")
         await write(page, "And in Lisbon?")
         await until_lines(page, 4)
@@ -47,6 +48,9 @@ async def test_one_talks_and_types_on_codas_page(
             ["user", "And in Lisbon?"],
             ["assistant", "Hello there."],
         ]
+        async with asyncio.timeout(15):
+            while len(said(assistant, session)) < 4:  # noqa: ASYNC110 - kept behind the answer
+                await asyncio.sleep(0.1)
         assert said(assistant, session) == [
             ("user", QUESTION, "voice"),
             ("assistant", "It is noon.", "voice"),
