@@ -152,7 +152,7 @@ class MemoryHooks:
             for fact in found:
                 try:
                     await self._store_one(call, state, said, fact)
-                except Exception:
+                except Exception:  # whatever a database raises, the conversation goes on
                     if not state.failed:
                         state.failed = True
                         logger.exception("session %s: a fact cannot be stored", call.id)

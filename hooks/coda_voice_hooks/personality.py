@@ -182,7 +182,7 @@ class PersonalityHooks:
         if turn.user and turn.assistant:
             try:
                 await manager.update_from_interaction(turn.user, turn.assistant)
-            except Exception:
+            except Exception:  # a manager that fails must not end the conversation
                 if not manner.failed:
                     manner.failed = True
                     logger.exception("session %s: nothing is learned of its turns", call.id)

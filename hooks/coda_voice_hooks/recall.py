@@ -163,7 +163,7 @@ class Recall:
             query = f"{text} {DIET}" if _MEALS.search(text) else text
             results = await manager.search_memories(query, limit=limit, min_relevance=0.0)
             return tuple(map(_memory, results))
-        except Exception:
+        except Exception:  # an answer without memories is better than none
             if not self._failed:
                 self._failed = True
                 logger.exception("session %s: memories cannot be searched", self._call.id)

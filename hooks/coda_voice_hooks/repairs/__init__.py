@@ -116,7 +116,7 @@ def _made(each: Repair, wanted: bool) -> Outcome:
     module, patches = import_module(each.module), Patches()
     try:
         each.mend(module, patches)
-    except Exception as error:
+    except Exception as error:  # one repair that fails leaves the others, and is told
         patches.undo()
         logger.exception("the repair %s failed", each.name)
         return Outcome(each.name, each.defect, "failed", _told(error))
