@@ -24,6 +24,7 @@
     +-- BusyError                    all places are taken
     +-- ServerError                  the door cannot open: port in use, bad address
     +-- TakenOverError               the conversation goes on with another client
+    +-- TokenError                   the conversation may not be gone on with by this client
 
 Each class has a stable ``code`` that clients may rely on; the message says what
 happened and what to do about it, in one line fit for a person.
@@ -220,3 +221,15 @@ class TakenOverError(VoiceError):
 
     def __init__(self, session: str) -> None:
         super().__init__(f"conversation {session} goes on in another window.")
+
+
+class TokenError(VoiceError):
+    """The client may not go on with this conversation: its token is wrong, or it has none."""
+
+    code = "token"
+
+    def __init__(self, session: str) -> None:
+        super().__init__(
+            f"this token does not open conversation {session}; say hello without a token and "
+            "without its id to begin a new one."
+        )

@@ -24,6 +24,12 @@ MIC_RATE = 16_000
 """Hertz. Recognisers get the microphone at this rate, and strategies that name no other."""
 
 
+Coding = Literal["pcm16", "opus"]
+"""How sound travels: PCM16 as it is, or one Opus packet a message."""
+Mode = Literal["full_duplex", "turn_based", "push_to_talk"]
+"""How the two take turns, as ``conversation_mode`` in the settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioFrame:
     """A piece of sound: PCM16 mono little endian."""
@@ -185,6 +191,19 @@ class SessionReady:
     input_rate: int
     output_rate: int
     """Hertz of every :class:`Speech` in this session."""
+    token: str | None = None
+    """Lets its bearer go on with the session after a drop; None: it cannot be gone on with."""
+    lease_s: float = 0.0
+    """Seconds for which the session waits for its client after a drop; 0: not at all."""
+    resumed: Literal["no", "live", "stored"] = "no"
+    """live: it goes on where it was; stored: a new call on the stored history."""
+    heard: int = 0
+    """Counted messages of the client that the server has."""
+    missed: int = 0
+    """Counted messages of the server that were too old to be sent again."""
+    input: Coding = "pcm16"
+    output: Coding = "pcm16"
+    mode: Mode = "full_duplex"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +293,25 @@ class Notice:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Reply ``turn`` has come to ``stage``, named as in :attr:`Turn.timings_ms`."""
+
+    turn: int
+    stage: str
+    ms: float
+    """From the last sample of the user's speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to :class:`Ping` ``id``."""
+
+    id: int
+    heard: int
+    """Counted messages of the client that the server has."""
+
+
 ServerEvent = (
     SessionReady
     | UserSpeech
@@ -287,6 +325,8 @@ ServerEvent = (
     | TurnEnded
     | Problem
     | Notice
+    | Stage
+    | Pong
 )
 
 
@@ -304,6 +344,17 @@ class Hello:
     session: str | None = None
     """Id of the conversation that goes on, or of a new one; None: a new one with an id of ours.
     Who holds it now is told that it goes on elsewhere."""
+    resume: bool = False
+    """The client can come back after a drop: it wants a token."""
+    token: str | None = None
+    """From an earlier :class:`SessionReady`: go on with :attr:`session`."""
+    received: int | None = None
+    """Counted messages of the server that it has; None: it has nothing any more."""
+    input: Coding = "pcm16"
+    output: tuple[Coding, ...] = ("pcm16",)
+    """What it can play, best first."""
+    events: tuple[str, ...] | None = None
+    """The types of events that it wants; None: all. See :class:`Subscribe`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +396,51 @@ class UseModel:
     model: str
 
 
-ClientEvent = Hello | AudioFrame | Played | Stop | Typed | TalkKey | UseModel
+@dataclass(frozen=True, slots=True)
+class UseMode:
+    """Take turns in another way from now on, in this call."""
+
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """The microphone is ``muted``: its sound counts as silence until it is not."""
+
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Tell only events of these types, as they are called on the wire; None: all.
+
+    Sound, and what a client needs to play it and to stay, is always told.
+    """
+
+    events: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Are you there? ``rtt_ms`` is how long the last answer took; None: not known yet."""
+
+    id: int
+    rtt_ms: float | None = None
+
+
+ClientEvent = (
+    Hello
+    | AudioFrame
+    | Played
+    | Stop
+    | Typed
+    | TalkKey
+    | UseModel
+    | UseMode
+    | Mute
+    | Subscribe
+    | Ping
+)
 
 
 # What a mind reads and writes.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..config.model import AudioSettings, VoiceConfig
@@ -52,7 +54,9 @@ class AudioProcessor:
         if mic_rate != MIC_RATE:
             self._live = Live(input_rate if self._raw else MIC_RATE, mic_rate)
         self._endpoint = Endpoint(config.turn, config.audio)
-        self._judge = _judge_for(config, silero)
+        self._make_judge = partial(_judge_for, config, silero)
+        self._judge = self._make_judge()
+        self._push_to_talk = config.conversation_mode == "push_to_talk"
         self._waiting: Floats = np.zeros(0, np.float32)
         self._next_window = 0
         self._finished = False
@@ -65,6 +69,19 @@ class AudioProcessor:
     @hurried.setter
     def hurried(self, hurried: bool) -> None:
         self._endpoint.hurried = hurried
+
+    @property
+    def push_to_talk(self) -> bool:
+        """Whether the user's key makes the turns, and not voice activity."""
+        return self._push_to_talk
+
+    @push_to_talk.setter
+    def push_to_talk(self, push_to_talk: bool) -> None:
+        if push_to_talk != self._push_to_talk:
+            self._push_to_talk = push_to_talk
+            if not push_to_talk:  # what was said until now is not judged
+                self._judge = self._make_judge()
+                self._next_window = self._endpoint.now
 
     @property
     def position(self) -> int:
@@ -135,7 +152,7 @@ class AudioProcessor:
             sounds.append(AudioFrame(pcm, start=endpoint.now))
         endpoint.hear(samples)
         judge = self._judge
-        if judge is not None:
+        if judge is not None and not self._push_to_talk:
             judge.hear(pcm, endpoint.now)
             while endpoint.now - self._next_window >= WINDOW:
                 start, self._next_window = self._next_window, self._next_window + WINDOW
@@ -155,8 +172,10 @@ def _changes_sound(audio: AudioSettings) -> bool:
 
 def _judge_for(config: VoiceConfig, silero: Silero | None) -> SileroJudge | WebRtcJudge | None:
     """Return who finds the turns; nobody when the talk key does."""
-    if not config.audio.vad_enabled or config.conversation_mode == "push_to_talk":
+    if not config.audio.vad_enabled:
         return None
+    if config.conversation_mode == "push_to_talk" and config.audio.vad == "silero" and not silero:
+        return None  # nobody asks it, unless the caller changes to hands-free
     if config.audio.vad == "webrtc":
         return WebRtcJudge()
     if silero is None:

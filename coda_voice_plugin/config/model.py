@@ -303,6 +303,9 @@ class StoreSettings(Settings):
     """Keep conversations. Off: nothing is written to disk."""
     path: str | None = None
     """SQLite file; None is ``sessions.db`` in the user's data directory."""
+    audio: bool = False
+    """Keep the sound of conversations too: a stereo WAV each beside the file, the user left and
+    what was heard of the answers right. 5.8 MB a minute at 24 kHz; for their owner alone."""
 
 
 class ServerSettings(Settings):
@@ -318,6 +321,12 @@ class ServerSettings(Settings):
     """Larger messages end the session."""
     idle_s: PositiveInt = 600
     """A session that sends nothing for so long is ended."""
+    lease_s: Annotated[float, Field(ge=0.0, le=3_600.0)] = 30.0
+    """A session whose client lost its connection waits so long for it to come back; 0: not at
+    all. It keeps its place meanwhile, unless another caller needs it."""
+    history: Literal["local", "all", "off"] = "local"
+    """Who may list, read, export and delete conversations over HTTP: programs and pages on this
+    machine, everybody who reaches the server, or nobody."""
 
 
 class ModelsSettings(Settings):

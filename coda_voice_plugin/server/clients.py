@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from socket import SO_SNDBUF, SOL_SOCKET
+from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
@@ -20,6 +21,7 @@ from ..errors import AudioError, BusyError, VoiceError, WireError
 from ..events import ClientEvent, Hello, Problem, ServerEvent
 from ..host import Host
 from ..session import Session
+from .leases import Leases
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +55,24 @@ class Farewell:
 
     code: int = WSCloseCode.OK
     problem: Problem | None = None
+    reason: str = ""
+    """In the close frame, where there is no problem to tell."""
+
+
+class Listener(Protocol):
+    """Who takes what a client says: a session, or what stands before it."""
+
+    def receive(self, event: ClientEvent) -> None:
+        """Take it; never waits."""
 
 
 class Gone(Exception):
-    """The client closed its socket."""
+    """The client has gone: with the close ``code`` it gave (0: with none), or None where the
+    connection broke."""
+
+    def __init__(self, code: int | None = None) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class ClientSocket(ABC):
@@ -66,7 +82,9 @@ class ClientSocket(ABC):
         self._host = host
         self._limits = limits
         self._behind = False
+        self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0
+        self._gone_with: int | None = None
         self._max_bytes = host.config.server.max_message_bytes
         self._idle_s = host.config.server.idle_s
         self._ws = web.WebSocketResponse(
@@ -121,33 +139,49 @@ class ClientSocket(ABC):
         assert request.transport is not None, "just prepared"
         request.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, UNREAD_BYTES)
         request.transport.set_write_buffer_limits(UNREAD_BYTES)
+        self._transport = request.transport
         try:
             farewell = await conversation()
         except Gone:
             return self._ws
+        await self._say_goodbye(farewell)
+        return self._ws
+
+    async def _say_goodbye(self, farewell: Farewell) -> None:
+        """Tell the client why it ends, and close the socket."""
         if farewell.problem:
             await self._tell(farewell.problem)
-        reason = farewell.problem.message if farewell.problem else ""
+        reason = farewell.problem.message if farewell.problem else farewell.reason
         await self.part(farewell.code, reason, self._limits.bye_s)
-        if request.transport is not None and not self._ws.closed:
-            request.transport.abort()
-        return self._ws
+        if not self._ws.closed:
+            self.drop()
+
+    def drop(self) -> None:
+        """Break the connection."""
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _converse(self, hello: Hello) -> Farewell:
         """Run a session until it or its client ends; raises Gone when the client has gone."""
         session = Session(self._host, self._send, hello)
+        farewell = await self._side_by_side(session.id, self._works(session, hello))
+        if farewell is None:
+            raise Gone
+        return farewell
+
+    async def _side_by_side(
+        self, session: str, works: Mapping[str, Coroutine[None, None, Farewell | None]]
+    ) -> Farewell | None:
+        """Do all of ``works``, by name, until the first has ended: with its farewell."""
         async with asyncio.TaskGroup() as group:
-            tasks = {
+            tasks = [
                 group.create_task(self._guard(session, work), name=name)
-                for name, work in self._works(session, hello).items()
-            }
+                for name, work in works.items()
+            ]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
-        for task in done:
-            if (farewell := task.result()) is not None:
-                return farewell
-        raise Gone
+        return next((end for task in tasks if task in done and (end := task.result())), None)
 
     def _works(
         self, session: Session, hello: Hello
@@ -160,7 +194,7 @@ class ClientSocket(ABC):
         }
 
     async def _guard(
-        self, session: Session, work: Coroutine[None, None, Farewell | None]
+        self, session: str, work: Coroutine[None, None, Farewell | None]
     ) -> Farewell | None:
         """Turn what breaks one conversation into its farewell."""
         try:
@@ -172,7 +206,7 @@ class ClientSocket(ABC):
                 return Farewell(WSCloseCode.POLICY_VIOLATION, self._too_slow())
             return failed(error, WSCloseCode.INTERNAL_ERROR)
         except Exception:  # one broken conversation must not end the others
-            logger.exception("session %s failed", session.id)
+            logger.exception("session %s failed", session)
             problem = Problem("internal", "something broke; the server's log says what.", True)
             return Farewell(WSCloseCode.INTERNAL_ERROR, problem)
 
@@ -181,7 +215,7 @@ class ClientSocket(ABC):
         await session.run()
         return Farewell()
 
-    async def _listen(self, session: Session, rate: int) -> Farewell | None:
+    async def _listen(self, session: Listener, rate: int) -> Farewell | None:
         """Give the session what the client says; None when the client has gone."""
         receive = self._ws.receive
         time = asyncio.get_running_loop().time
@@ -194,7 +228,8 @@ class ClientSocket(ABC):
                 if len(content) > self._max_bytes:
                     return Farewell(WSCloseCode.MESSAGE_TOO_BIG, self._too_big(len(content)))
                 event = await self._read(content, rate)
-            except Gone:
+            except Gone as gone:
+                self._gone_with = gone.code
                 return None
             except (WireError, AudioError) as error:
                 bad += 1
@@ -260,6 +295,7 @@ class Door:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.leases = Leases()
         self._open: set[ClientSocket] = set()
 
     async def serve(self, socket: ClientSocket, request: web.Request) -> web.WebSocketResponse:
@@ -272,11 +308,13 @@ class Door:
 
     async def hang_up(self, app: web.Application) -> None:
         """Part with everybody."""
+        self.leases.close()
         async with asyncio.TaskGroup() as group:
             for socket in self._open:
                 group.create_task(
                     socket.part(WSCloseCode.GOING_AWAY, "the server stops", SHUTDOWN_S)
                 )
+        await self.leases.ended()
 
 
 HOST = web.AppKey("coda_voice_host", Host)
@@ -290,7 +328,9 @@ def content_of(message: WSMessage) -> str | bytes:
         case WSMsgType.BINARY | WSMsgType.TEXT:
             content: str | bytes = message.data
             return content
-        case _:
+        case WSMsgType.CLOSE:
+            raise Gone(message.data)
+        case _:  # aiohttp's own word for an end without a close frame
             raise Gone
 
 

@@ -55,6 +55,11 @@ class Playback:
         if self._reported is not None:
             self._reported = max(self._reported, min(samples, self.sent))
 
+    @property
+    def unheard(self) -> int:
+        """Samples sent beyond the position that the client reported; 0 before its first report."""
+        return self.sent - self._reported if self._reported else 0
+
     def ahead(self, now: float) -> float:
         """Seconds of sent sound that a listener without delay has not played yet."""
         return max(0.0, self.until - (now if self._held_at is None else self._held_at))

@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import VoiceError
-from ..events import AudioFrame, SpeakingStyle, Turn, Utterance, Word
+from ..events import AudioFrame, SpeakingStyle, Stage, Turn, Utterance, Word
 from ..speakable import ClauseSplitter
 from .apology import apology, engine_failure
 from .playback import Playback
+from .stages import Stages
 from .synthesis import scaled, speak
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Reply:
         self.hold_told = False
         """The client stands still for it."""
         self.reported = call.reports_playback
+        self.reported_at = 0.0
+        """When the client reported last."""
         self.playback = Playback(call.output_rate, reported=self.reported)
         self.closed = asyncio.Event()
         self.on_cut: Callable[[], None] = lambda: None
@@ -67,7 +70,7 @@ class Reply:
         self._total = 0  # samples given to play()
         self._captioned = 0  # words already sent as captions
         self._content_at: int | None = None  # where the answer begins, behind an opener
-        self._marks: dict[str, float] = {}
+        self._stages = Stages(self._tell_stage)
         self._room = asyncio.Event()
         self._over = asyncio.Event()
         self._released = asyncio.Event()
@@ -222,8 +225,8 @@ class Reply:
         return self._content_at is not None
 
     def mark(self, name: str) -> None:
-        """Note when ``name`` happened first, for the turn's timings."""
-        self._marks.setdefault(name, asyncio.get_running_loop().time())
+        """Note when ``name`` happened first, for the turn's timings; the client is told."""
+        self._stages.mark(name, asyncio.get_running_loop().time())
 
     def cut(self, *, stopped: bool = False) -> None:
         """Interrupt: the block ends, nothing more is heard. Does nothing when over."""
@@ -317,6 +320,7 @@ class Reply:
     def played(self, samples: int, *, final: bool) -> None:
         """The client reports its position; ``final`` in answer to a flush."""
         self.playback.report(samples)
+        self.reported_at = asyncio.get_running_loop().time()
         if final:
             self._report.set()
         self._call.speaker.nudge()
@@ -330,15 +334,13 @@ class Reply:
         if self._failure is not None:
             self._call.report(self._failure)
         self._released.set()
+        self._stages.begin(self.utterance)
 
     def summary(self) -> Turn:
         """What came of it. Timings count from when the user's last speech sample arrived."""
         assert self.utterance is not None
         now = asyncio.get_running_loop().time()
-        origin = self.utterance.moment
         answered = [self.utterance, *self._later]
-        timings = dict(self.utterance.timings_ms)
-        timings.update({name: round(1000 * (at - origin), 1) for name, at in self._marks.items()})
         return Turn(
             index=self.turn,
             user=" ".join(filter(None, (each.text for each in answered))),
@@ -347,11 +349,14 @@ class Reply:
             interrupted=self.interrupted,
             error=self.error,
             typed=self.utterance.typed,
-            timings_ms=timings,
+            timings_ms=self._stages.timings(self.utterance),
             heard_ms=round(1000 * self.playback.position(now) / self.playback.rate, 1),
             spoken_ms=round(sum(each.end - each.start for each in answered) / 16, 1),
             **self.names,
         )
+
+    def _tell_stage(self, stage: str, ms: float) -> None:
+        self._call.speaker.post(Stage(self.turn, stage, ms))
 
     async def _apologise(self, failure: VoiceError) -> None:
         """Say that the answer failed; a draft that is never heard says nothing to anyone."""
@@ -363,7 +368,7 @@ class Reply:
         if not call.config.trouble.spoken or "tts" not in call.host.needs:
             return
         # an opener ("Let me see.") is no beginning of an answer
-        begun = self._total > 0 and "llm_first_token" in self._marks
+        begun = self._total > 0 and "llm_first_token" in self._stages
         text = apology(failure, call.host.label("llm"), begun=begun)
         try:
             await self.say(text)

@@ -17,6 +17,9 @@ from ..events import (
     ClientEvent,
     Heard,
     Hello,
+    Mode,
+    Mute,
+    Ping,
     Played,
     ServerEvent,
     SessionReady,
@@ -24,9 +27,11 @@ from ..events import (
     SpeechEnded,
     SpeechStarted,
     Stop,
+    Subscribe,
     TalkKey,
     Transcript,
     Typed,
+    UseMode,
     UseModel,
     UserSpeech,
     UserText,
@@ -54,6 +59,7 @@ class Session:
     ``send`` is called by one task, one event at a time; if it raises, the session
     ends with that error. ``front`` replaces the front end that the settings ask for;
     without ``paced`` speech is sent as soon as it exists, for clients that only record.
+    ``key`` is stored with it: what who goes on with it later must prove to know.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Session:
         *,
         front: AudioProcessor | None = None,
         paced: bool = True,
+        key: str | None = None,
     ) -> None:
         hello = hello or Hello()
         config = host.config
@@ -72,8 +79,13 @@ class Session:
         self.id = asked or secrets.token_hex(8)
         self._may_go_on = asked is not None
         """An earlier conversation may have this id."""
+        self.resumed = False
+        """It goes on with a stored conversation; known when :class:`SessionReady` is sent."""
+        self._key = key
+        self._muted = False
         self.host = host
         self._config = config
+        self._mode: Mode = config.conversation_mode
         self._clock = ArrivalClock()
         self._send = send
         echoes = config.audio.echo_cancellation
@@ -127,6 +139,12 @@ class Session:
                 self._take(self._processor.talk_key(down))
             case UseModel(model):
                 self._switch(model)
+            case UseMode(mode):
+                self._use_mode(mode)
+            case Mute(muted):
+                self._muted = muted
+            case Subscribe() | Ping():
+                pass  # about the line, not the conversation: whoever holds it sees to it
             case Hello():
                 raise VoiceError("hello was said already; it opens a session.")
 
@@ -139,6 +157,14 @@ class Session:
                 self._ear.close()
             else:
                 self.call.hang_up()
+
+    def park(self) -> None:
+        """The client is away, perhaps for a moment: what is being said stands still."""
+        self._speaker.park()
+
+    def unpark(self) -> None:
+        """The client is back."""
+        self._speaker.unpark()
 
     def end(self, error: VoiceError) -> None:
         """End it now; :meth:`run` raises ``error``, which the client is told."""
@@ -204,10 +230,12 @@ class Session:
     async def _begin(self) -> None:
         host = self.host
         try:
-            earlier = await host.store.resume(self.id) if self._may_go_on else None
+            key = self._key
+            earlier = await host.store.resume(self.id, key=key) if self._may_go_on else None
             if earlier is None:
-                await host.store.begin(self.id, **self.call.names)
+                await host.store.begin(self.id, **self.call.names, key=key)
             else:
+                self.resumed = True
                 self.call.resume(earlier)
         except StoreError as unstored:
             self.call.report(unstored)  # a full disk must not silence the voice
@@ -280,17 +308,16 @@ class Session:
 
     def _make_interruption(self) -> Interruption:
         config, call = self._config, self.call
-        full_duplex = config.conversation_mode == "full_duplex"
         return Interruption(
             config.turn,
             lambda: call.floor if call.barge_in else None,
             answers=config.tools.yes,
             words="stt" in self.host.needs,
-            at_once=lambda: not (call.can_hold and full_duplex),
+            at_once=lambda: not (call.can_hold and self._mode == "full_duplex"),
         )
 
     def _listen(self, pcm: bytes) -> None:
-        if self._config.conversation_mode == "turn_based" and self.call.speaking:
+        if self._muted or (self._mode == "turn_based" and self.call.speaking):
             pcm = bytes(len(pcm))  # not the user's turn; time goes on
         self._processor.hurried = self.call.speaking and self.call.barge_in
         sounds = self._processor.push(pcm)
@@ -346,6 +373,13 @@ class Session:
         finally:
             self._switching = None
 
+    def _use_mode(self, mode: Mode) -> None:
+        if mode == "push_to_talk" and not self._processor.push_to_talk:
+            self._take(self._processor.end_now())
+        self._mode = mode
+        self._processor.push_to_talk = mode == "push_to_talk"
+        self.call.notify("mode", mode=mode)
+
     def _typed(self, text: str) -> None:
         text = text.strip()
         if not text:
@@ -359,9 +393,13 @@ class Session:
         names = self.call.names
         return SessionReady(
             session=self.id,
+            strategy=names["strategy"],
+            stt=names["stt"],
+            tts=names["tts"],
+            llm=names["llm"],
             input_rate=hello.rate,
             output_rate=self.call.output_rate,
-            **names,
+            mode=self._mode,
         )
 
 

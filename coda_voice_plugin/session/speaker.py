@@ -20,6 +20,11 @@ Send = Callable[[ServerEvent], Awaitable[None]]
 LEAD_S = 0.2
 REPORT_GRACE_S = 1.0
 """A client that reports playback may lag behind the estimate by this much."""
+UNHEARD_S = 1.2
+"""Sound that a client which reports its position may have before it: what it has not played
+by then waits here, where an interruption takes it back, and not in the network."""
+SILENT_S = 3.0
+"""A client that stopped reporting is waited for so long, and then no more."""
 MAX_EVENTS = 1_000
 """Events waiting for a client that does not read; then the session ends."""
 
@@ -36,6 +41,8 @@ class Speaker:
         self._closing = False
         self.reply: Reply | None = None
         """The released reply that sounds now, or is about to."""
+        self._parked = False
+        self._parked_reply: Reply | None = None
         self.observers: list[Callable[[ServerEvent], None]] = []
         """Called with every event but Speech, after it was sent."""
 
@@ -51,9 +58,25 @@ class Speaker:
         self.reply = reply
         self._wake.set()
 
+    def park(self) -> None:
+        """The client is away: nothing sounds, and no time passes, until :meth:`unpark`."""
+        if not self._parked:
+            self._parked, self._parked_reply = True, self.reply
+            if self.reply is not None:
+                self.reply.hold()
+
+    def unpark(self) -> None:
+        """The client is back."""
+        if self._parked:
+            reply, self._parked_reply = self._parked_reply, None
+            if reply is not None:
+                reply.go_on()
+            self._parked = False
+            self._wake.set()
+
     def hold(self, reply: Reply) -> None:
         """Let ``reply`` stand still where it is."""
-        if self.reply is reply and reply.playback.sent:
+        if self.reply is reply and reply.playback.sent and not self._parked:
             reply.hold_told = True
             self.post(Held(reply.turn, True))
 
@@ -106,7 +129,7 @@ class Speaker:
     async def _speak(self, now: float) -> float | None:
         """Send a frame if it is time; return the seconds until there is more to do."""
         reply = self.reply
-        if reply is None or reply.held:
+        if reply is None or reply.held or self._parked:
             return None
         playback = reply.playback
         ahead = playback.ahead(now)
@@ -114,6 +137,10 @@ class Speaker:
             # without an epsilon the timer may fire a rounding error too early, for ever
             if ahead > self._lead_s + 1e-6:
                 return ahead - self._lead_s
+            if playback.unheard > UNHEARD_S * playback.rate:
+                wait = reply.reported_at + SILENT_S - now
+                if wait > 1e-6:
+                    return wait  # its next report wakes us sooner
             await self._send_frame(reply, now)
             return 0.0
         if not reply.written:
@@ -127,7 +154,7 @@ class Speaker:
         if words := reply.words_before(end):
             self.post(Caption(reply.turn, words))
         await self._send_events()
-        if self.reply is not reply or reply.held:
+        if self.reply is not reply or reply.held or self._parked:
             return  # interrupted while the events were sent
         frame = reply.take(self._frame_bytes)
         reply.playback.send(frame.samples, now)

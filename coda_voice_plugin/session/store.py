@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from ..errors import StoreError
 from ..events import Turn
 from ..threads import ModelThread
+from .database import BUSY_S, conflict, explain, prepare
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -36,34 +37,14 @@ MOST_PENDING = 10_000
 """Writes that wait in memory while the file cannot be written."""
 LONGEST_ID = 128
 """Characters of a session id."""
-APPLICATION_ID = 0x434F4456
-"""Marks the file as ours ("CODV"), in SQLite's own header field for that."""
-BUSY_S = 2.0
-"""Seconds to wait for another program that writes to the same file."""
-
-# Each entry brings the schema from its index to the next version. Entries that were
-# published never change; a new version appends one.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE sessions (
-            id TEXT PRIMARY KEY, started TEXT NOT NULL, ended TEXT, reason TEXT,
-            strategy TEXT NOT NULL, stt TEXT NOT NULL, tts TEXT NOT NULL, llm TEXT NOT NULL)""",
-        """CREATE TABLE turns (
-            session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
-            stored TEXT NOT NULL, "index" INTEGER NOT NULL,
-            user TEXT NOT NULL, assistant TEXT NOT NULL, generated TEXT NOT NULL,
-            interrupted INTEGER NOT NULL, error TEXT, typed INTEGER NOT NULL,
-            timings_ms TEXT NOT NULL, strategy TEXT NOT NULL, stt TEXT NOT NULL,
-            llm TEXT NOT NULL, tts TEXT NOT NULL, heard_ms REAL NOT NULL, spoken_ms REAL NOT NULL,
-            PRIMARY KEY (session, "index"))""",
-    ),
-)
-SCHEMA = len(MIGRATIONS)
-"""Version of the tables that this program writes."""
-
 # The columns of a turn are the fields of Turn, by name; a test holds that.
 _TURN_FIELDS = tuple(field.name for field in fields(Turn))
 _TURN_COLUMNS = ", ".join(f'"{name}"' for name in _TURN_FIELDS)
+_SESSION_COLUMNS = (
+    "id, started, ended, reason, strategy, stt, tts, llm, "
+    "(SELECT count(*) FROM turns WHERE session = id)"
+)
+_LAST = 2**63 - 1
 _HOPELESS = (IntegrityError, ProgrammingError, InterfaceError, DataError, OverflowError)
 """Errors of one write that would come again however often it is tried."""
 
@@ -86,6 +67,19 @@ class SessionRecord:
     cut_off: bool
     """It never ended, and this store did not begin it: its program was killed, or
     another program that shares the file still holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conversation in the list of what was said."""
+
+    record: SessionRecord
+    place: int
+    """Grows with every session; what :meth:`Store.browse` takes as ``before``."""
+    title: str
+    """The first words of the user; empty when only the assistant spoke."""
+    hit: str | None
+    """The line in which the searched text stands first; None without a search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,28 +148,48 @@ class Store:
         """Writes that are not on disk yet."""
         return len(self._backlog)
 
-    async def begin(self, session_id: str, strategy: str, stt: str, tts: str, llm: str) -> None:
-        """Note that a session began. Raises StoreError."""
+    async def begin(
+        self,
+        session_id: str,
+        strategy: str,
+        stt: str,
+        tts: str,
+        llm: str,
+        *,
+        key: str | None = None,
+    ) -> None:
+        """Note that a session began. Raises StoreError.
+
+        ``key`` is what who goes on with it must prove to know; None: its id is enough.
+        """
         if not 0 < len(session_id) <= LONGEST_ID or not session_id.isprintable():
             raise StoreError(f"a session id is 1 to {LONGEST_ID} printable characters.")
         self._begun.add(session_id)
         await self._write(
             f"session {session_id}",
-            "INSERT INTO sessions (id, started, strategy, stt, tts, llm) VALUES (?, ?, ?, ?, ?, ?)",
-            (session_id, _now(), strategy, stt, tts, llm),
+            "INSERT INTO sessions (id, started, strategy, stt, tts, llm, key) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (session_id, _now(), strategy, stt, tts, llm, key),
         )
 
-    async def resume(self, session_id: str) -> list[Turn] | None:
+    async def key(self, session_id: str) -> str | None:
+        """What :meth:`begin` was given as the session's key; None for an unknown one.
+        Raises StoreError."""
+        rows = await self._read("SELECT key FROM sessions WHERE id = ?", (session_id,))
+        return rows[0][0] if rows else None
+
+    async def resume(self, session_id: str, *, key: str | None = None) -> list[Turn] | None:
         """Open a session again that was begun before; return its turns, or None if there is
-        no such session. Raises StoreError."""
+        no such session. Raises StoreError. ``key`` replaces that of a session that has one."""
         known = await self._read("SELECT 1 FROM sessions WHERE id = ?", (session_id,))
         if not known:
             return None
         self._begun.add(session_id)
         await self._write(
             f"session {session_id}",
-            "UPDATE sessions SET ended = NULL, reason = NULL WHERE id = ?",
-            (session_id,),
+            "UPDATE sessions SET ended = NULL, reason = NULL, "
+            "key = CASE WHEN key IS NULL THEN NULL ELSE coalesce(?, key) END WHERE id = ?",
+            (key, session_id),
         )
         return await self.turns(session_id)
 
@@ -212,12 +226,44 @@ class Store:
     async def sessions(self, limit: int = 50) -> list[SessionRecord]:
         """The latest sessions, newest first. Raises StoreError."""
         rows = await self._read(
-            "SELECT id, started, ended, reason, strategy, stt, tts, llm, "
-            "(SELECT count(*) FROM turns WHERE session = id) "
-            "FROM sessions ORDER BY rowid DESC LIMIT ?",
-            (limit,),
+            f"SELECT {_SESSION_COLUMNS} FROM sessions ORDER BY rowid DESC LIMIT ?", (limit,)
         )
         return [self._session(row) for row in rows]
+
+    async def session(self, session_id: str) -> SessionRecord | None:
+        """One session; None for an unknown one. Raises StoreError."""
+        rows = await self._read(
+            f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE id = ?", (session_id,)
+        )
+        return self._session(rows[0]) if rows else None
+
+    async def browse(
+        self, text: str = "", *, limit: int = 50, before: int | None = None
+    ) -> list[Found]:
+        """The latest sessions in which ``text`` was said or heard, newest first; without
+        text those in which anything was. ``before`` goes on behind an earlier list. Case does
+        not matter. Raises StoreError."""
+        folded = text.casefold()
+        said = "FROM turns WHERE session = id AND (holds(user, :text) OR holds(assistant, :text))"
+        first = 'ORDER BY "index" LIMIT 1'
+        rows = await self._read(
+            f"SELECT rowid, (SELECT user FROM turns WHERE session = id AND user <> '' {first}), "
+            f"(SELECT CASE WHEN holds(user, :text) THEN user ELSE assistant END {said} {first}), "
+            f"{_SESSION_COLUMNS} FROM sessions WHERE rowid < :before AND EXISTS (SELECT 1 {said}) "
+            "ORDER BY rowid DESC LIMIT :limit",
+            {"text": folded, "before": _LAST if before is None else before, "limit": limit},
+        )
+        return [
+            Found(self._session(row[3:]), row[0], row[1] or "", row[2] if folded else None)
+            for row in rows
+        ]
+
+    async def delete(self, session_id: str) -> None:
+        """Forget a session and its turns; an unknown one is no error. Raises StoreError."""
+        await self._write(
+            f"deletion of session {session_id}", "DELETE FROM sessions WHERE id = ?", (session_id,)
+        )
+        self._begun.discard(session_id)
 
     async def turns(self, session_id: str) -> list[Turn]:
         """All stored turns of a session, in order; empty for an unknown one. Raises StoreError."""
@@ -253,7 +299,9 @@ class Store:
         if write.error is not None:
             raise write.error
 
-    async def _read(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    async def _read(
+        self, sql: str, values: tuple[object, ...] | dict[str, object]
+    ) -> list[tuple[Any, ...]]:
         if not self.enabled:
             return []
         return await self._on_thread(lambda: self._connected().execute(sql, values).fetchall())
@@ -268,7 +316,7 @@ class Store:
             return work()
         except sqlite3.Error as error:
             self._disconnect()  # the next attempt begins with a fresh connection
-            raise StoreError(_explain(error, self.path) + self._waiting()) from error
+            raise StoreError(explain(error, self.path) + self._waiting()) from error
         except OSError as error:
             raise StoreError(
                 f"the session store {self.path} cannot be opened: {error.strerror}; "
@@ -288,7 +336,7 @@ class Store:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         database = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         try:
-            _prepare(database, self.path)
+            prepare(database, self.path)
         except BaseException:
             database.close()
             raise
@@ -302,7 +350,7 @@ class Store:
                 self._connected().execute(write.sql, write.values)
             except _HOPELESS as error:
                 if isinstance(error, OverflowError) or not self._is_stored(write):
-                    write.error = StoreError(f"{write.what} is refused: {_conflict(error)}.")
+                    write.error = StoreError(f"{write.what} is refused: {conflict(error)}.")
                     logger.warning("%s", write.error)
             self._backlog.popleft()
 
@@ -331,70 +379,6 @@ class Store:
         cut_off = ended is None and name not in self._begun
         times = datetime.fromisoformat(started), ended and datetime.fromisoformat(ended)
         return SessionRecord(*(name, *times, *rest, cut_off))
-
-
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    """Check whose file it is and bring its tables up to date; raises StoreError."""
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    owner = database.execute("PRAGMA application_id").fetchone()[0]
-    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    elsewhere = "name another file with store.path."
-    if tables and owner != APPLICATION_ID:
-        raise StoreError(f"{path} is another program's database; {elsewhere}")
-    if version > SCHEMA:
-        raise StoreError(
-            f"{path} was written by a newer version of this program (schema {version}, this one "
-            f"knows {SCHEMA}); update it, or {elsewhere}"
-        )
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA foreign_keys = ON")
-    database.create_function("holds", 2, lambda text, folded: folded in text.casefold())
-    if version < SCHEMA:
-        _migrate(database)
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        # Read again under the lock: another program may have been first.
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        for statements in MIGRATIONS[version:]:
-            for statement in statements:
-                database.execute(statement)
-        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {SCHEMA}")
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
-
-
-_TROUBLES = {
-    "FULL": "is full: free space on its disk",
-    "IOERR": "cannot be written (input/output error): see to its disk, its space and quota",
-    "READONLY": "is read-only: make it writable",
-    "CANTOPEN": "cannot be opened: check its folder and permissions",
-    "BUSY": "is locked by another program: end that one",
-    "LOCKED": "is locked by another program: end that one",
-    "CORRUPT": "is damaged: move it away, rescue it with `sqlite3 FILE .recover`",
-    "NOTADB": "is no SQLite file: move it away",
-}
-
-
-def _explain(error: sqlite3.Error, path: Path) -> str:
-    """What SQLite's error means, and what to do about it."""
-    kind = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").partition("_")[0]
-    trouble = _TROUBLES.get(kind, f"failed ({error}): see to the file")
-    return f"the session store {path} {trouble}, or name another file with store.path."
-
-
-def _conflict(error: Exception) -> str:
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
-        return "no such session was begun"
-    return "it is already stored" if name.startswith("SQLITE_CONSTRAINT") else str(error)
 
 
 def _storable(value: object) -> object:

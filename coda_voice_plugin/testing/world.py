@@ -110,11 +110,20 @@ class MemoryStore:
         self.failures = 0
         self.ended: list[str] = []
 
-    async def begin(self, session_id: str, strategy: str, stt: str, tts: str, llm: str) -> None:
+    async def begin(
+        self,
+        session_id: str,
+        strategy: str,
+        stt: str,
+        tts: str,
+        llm: str,
+        *,
+        key: str | None = None,
+    ) -> None:
         await asyncio.sleep(0)
         self.sessions[session_id] = []
 
-    async def resume(self, session_id: str) -> list[Turn] | None:
+    async def resume(self, session_id: str, *, key: str | None = None) -> list[Turn] | None:
         await asyncio.sleep(0)
         turns = self.sessions.get(session_id)
         return None if turns is None else list(turns)

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from ..errors import WireError
-
-MAX_COUNT = 2**32 - 1
-"""Largest turn number and sample position: they are 32 bits on the wire."""
+from .kinds import MAX_COUNT, Choice, Count, Flag, Kind, Numbers, Text, UnfitError
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -59,7 +57,7 @@ class Fields:
         """Raise WireError when the message has fields that nobody asked for."""
         if self._left:
             name = next(iter(self._left))
-            raise WireError(f"{self.kind} has no field {_shown(name)}.")
+            raise WireError(f"{self.kind} has no field {shown(name)}.")
 
     def any(self, name: str) -> Any:
         """The field as it came; raises WireError when it is not there."""
@@ -70,28 +68,14 @@ class Fields:
     def flag(self, name: str, default: bool | None = None) -> bool:
         if default is not None and name not in self._left:
             return default
-        value = self.any(name)
-        if not isinstance(value, bool):
-            self._refuse(name, "true or false")
-        return value
+        return bool(self._take(name, Flag()))
 
     def count(self, name: str, least: int = 0, most: int = MAX_COUNT) -> int:
-        value = self.any(name)
-        # bool is an int in Python, but true is not a number on the wire
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self._refuse(name, f"a whole number from {least} to {most}")
-        return value
+        return int(self._take(name, Count(least, most)))
 
     def text(self, name: str, most: int | None = None) -> str:
         """A string of at most ``most`` characters that UTF-8 can carry."""
-        value = self.any(name)
-        if not isinstance(value, str):
-            self._refuse(name, "a string")
-        if most is not None and len(value) > most:
-            self._refuse(name, f"at most {most} characters long")
-        if not _is_unicode(value):
-            self._refuse(name, "a string without half surrogate pairs")
-        return value
+        return str(self._take(name, Text(most)))
 
     def optional_text(self, name: str) -> str | None:
         """A string; None where the field is null or left out."""
@@ -101,10 +85,7 @@ class Fields:
         return self.text(name)
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
-        value = self.any(name)
-        if value not in allowed:
-            self._refuse(name, "one of " + ", ".join(allowed))
-        return str(value)
+        return str(self._take(name, Choice(allowed)))
 
     def items(self, name: str) -> list[Any]:
         value = self.any(name)
@@ -120,12 +101,10 @@ class Fields:
 
     def numbers(self, name: str) -> dict[str, float]:
         """An object whose values are numbers."""
-        return {key: self._number(name, value) for key, value in self.object(name).items()}
+        return dict(self._take(name, Numbers()))
 
     def number(self, name: str) -> float:
-        return self._number(name, self.any(name))
-
-    def _number(self, name: str, value: Any) -> float:
+        value = self.any(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             self._refuse(name, "a number")
         try:
@@ -133,17 +112,17 @@ class Fields:
         except OverflowError:
             self._refuse(name, "a number of usual size")
 
+    def _take(self, name: str, kind: Kind) -> Any:
+        value = self.any(name)
+        try:
+            return kind.read(value)
+        except UnfitError as error:
+            self._refuse(name, str(error))
+
     def _refuse(self, name: str, must_be: str) -> NoReturn:
         raise WireError(f'{self.kind}: the field "{name}" must be {must_be}.')
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """A name from outside, fit for a message: quoted, and not too long."""
     return json.dumps(name if len(name) <= 40 else name[:40] + "...")

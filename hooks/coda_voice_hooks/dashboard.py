@@ -93,7 +93,7 @@ class Speaking:
         host = self._source.host
         if host is None:
             raise web.HTTPServiceUnavailable(text=self._source.why_not)
-        return await self._door.serve(VoiceSocket(host, self._door.limits), request)
+        return await self._door.serve(VoiceSocket(host, self._door), request)
 
     def _wanted(self, page: str, script: str) -> set[str]:
         return {repair.name for repair in found_in(page, script)} - set(self._off)

@@ -17,15 +17,10 @@ from pathlib import Path
 import pytest
 
 from coda_voice_plugin import StoreError, Turn
+from coda_voice_plugin.session import database as database_module
 from coda_voice_plugin.session import store as store_module
-from coda_voice_plugin.session.store import (
-    APPLICATION_ID,
-    MIGRATIONS,
-    SCHEMA,
-    Store,
-    default_path,
-    open_store,
-)
+from coda_voice_plugin.session.database import APPLICATION_ID, MIGRATIONS, SCHEMA
+from coda_voice_plugin.session.store import Store, default_path, open_store
 
 
 def turn(index: int, user: str = "What time is it?", assistant: str = "Five past nine.") -> Turn:
@@ -190,14 +185,14 @@ async def test_a_full_disk_keeps_turns_in_memory_and_later_writes_all(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = True
-    prepare = store_module._prepare
+    prepare = store_module.prepare
 
     def small(database: sqlite3.Connection, path: Path) -> None:
         prepare(database, path)
         if full:
             database.execute("PRAGMA max_page_count = 8")
 
-    monkeypatch.setattr(store_module, "_prepare", small)
+    monkeypatch.setattr(store_module, "prepare", small)
     async with open_store(path) as store:
         await begin(store, "s")
 
@@ -380,8 +375,8 @@ async def test_an_older_file_is_brought_up_to_date(
     async with open_store(path) as store:
         await begin(store, "old")
     newer = (*MIGRATIONS, ("ALTER TABLE sessions ADD COLUMN mood TEXT",))
-    monkeypatch.setattr(store_module, "MIGRATIONS", newer)
-    monkeypatch.setattr(store_module, "SCHEMA", len(newer))
+    monkeypatch.setattr(database_module, "MIGRATIONS", newer)
+    monkeypatch.setattr(database_module, "SCHEMA", len(newer))
     async with open_store(path) as store:
         assert [record.id for record in await store.sessions()] == ["old"]
     database = sqlite3.connect(path)
@@ -398,8 +393,8 @@ async def test_a_migration_that_fails_changes_nothing(
         await begin(store, "old")
     broken = (*MIGRATIONS, ("ALTER TABLE sessions ADD COLUMN mood TEXT", "NONSENSE"))
     with monkeypatch.context() as patched:
-        patched.setattr(store_module, "MIGRATIONS", broken)
-        patched.setattr(store_module, "SCHEMA", len(broken))
+        patched.setattr(database_module, "MIGRATIONS", broken)
+        patched.setattr(database_module, "SCHEMA", len(broken))
         with pytest.raises(StoreError, match="NONSENSE"):
             async with open_store(path):
                 pytest.fail("opened")

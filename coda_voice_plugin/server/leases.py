@@ -1,0 +1,90 @@
+"""The leases that one door has given: who may go on with which conversation."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import TokenError
+from ..events import Hello
+from .lease import Lease, digest
+
+if TYPE_CHECKING:
+    from ..host import Host
+
+
+class Leases:
+    """The leases that one door has given."""
+
+    def __init__(self) -> None:
+        self._leases: dict[str, Lease] = {}
+        self._closing = False
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a caller may be one that comes back, or whether one may give way."""
+        return any(lease.token for lease in self._leases.values())
+
+    async def find(self, host: Host, hello: Hello) -> Lease | None:
+        """The lease that goes on with ``hello``; None for one that begins.
+
+        Raises TokenError when the client may not go on with the session it names.
+        """
+        name = hello.session
+        if name is None:
+            return None
+        lease = self._leases.get(name)
+        if lease is not None and not lease.over.is_set():
+            if hello.token and lease.token and _same(hello.token, lease.token):
+                return lease
+            if hello.token or lease.ours:
+                raise TokenError(name)
+            return None  # it is open to who knows its name, and taken over
+        key = await host.store.key(name)
+        if key is not None and not _same(digest(hello.token or ""), key):
+            raise TokenError(name)
+        return None
+
+    @asynccontextmanager
+    async def opened(self, host: Host, hello: Hello) -> AsyncIterator[Lease]:
+        """A new lease with a place of its own while the block runs. Where all places are
+        taken, the session that was parked first gives way. Raises BusyError."""
+        patience_s = host.config.server.lease_s if hello.resume and not self._closing else 0.0
+        if host.calls >= host.capacity:
+            await self._make_room()
+        stored = hello.session and await host.store.key(hello.session)
+        with ExitStack() as place:
+            admission = host.admit()
+            lease = Lease(host, hello, patience_s, ours=bool(hello.session is None or stored))
+            place.callback(lease.freed.set)  # called last
+            place.enter_context(admission)
+            self._leases[lease.session.id] = lease
+            try:
+                yield lease
+            finally:
+                if self._leases.get(lease.session.id) is lease:
+                    del self._leases[lease.session.id]
+
+    async def _make_room(self) -> None:
+        parked = [lease for lease in self._leases.values() if lease.parked_at is not None]
+        if parked:
+            oldest = min(parked, key=lambda lease: lease.parked_at or 0.0)
+            oldest.leave()
+            await oldest.freed.wait()
+
+    def close(self) -> None:
+        """Nobody can come back any more; end those that wait for it."""
+        self._closing = True
+        for lease in list(self._leases.values()):
+            lease.forsake()
+
+    async def ended(self) -> None:
+        """Wait until all have ended."""
+        for lease in list(self._leases.values()):
+            await lease.over.wait()
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
