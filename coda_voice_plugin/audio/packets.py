@@ -55,7 +55,7 @@ class PacketEncoder:
     """Writes one stream, a frame at a time.
 
     ``rate`` is that of the samples, one of :data:`PACKET_RATES`; ``bitrate`` is bits a second.
-    0.2 ms for 20 ms of sound on a slow core. Raises AudioError for sizes that Opus does not
+    0.1 to 0.3 ms for 20 ms of sound on a slow core. Raises AudioError for sizes that Opus does not
     have, EngineMissingError without PyAV.
     """
 

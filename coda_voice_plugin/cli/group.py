@@ -19,6 +19,7 @@ DISABLED = "CODA_VOICE__PLUGINS__DISABLED"
 # Name -> module in this folder (its command has the same name), line of help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "talk": ("talk", "Speak to it: sound files in, or the microphone; spoken answers out."),
+    "connect": ("connect", "Speak to a server elsewhere, as `talk` does to one of its own."),
     "serve": ("serve", "Open the door: the page and the WebSocket for programs."),
     "check": ("check", "Tell whether settings, plugins, weights and engines are in place."),
     "doctor": ("doctor", "Find out what is wrong or slow, and what to do about it."),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import Choice, settings_options
 from .progress import Bars
+from .talking import Printer, check_sound, tell_silent
 
 if TYPE_CHECKING:
-    from ..events import ServerEvent, Turn
     from .loopback import Loopback
 
 
@@ -57,7 +56,7 @@ def command(
 
     Exit code 1 when a file held no speech or something failed.
     """
-    show = _Printer(as_json)
+    show = Printer(as_json)
     return asyncio.run(talk(choice, files, output, show, fast=fast, patience_s=patience_s))
 
 
@@ -65,7 +64,7 @@ async def talk(
     choice: Choice,
     files: tuple[Path, ...],
     output: Path | None,
-    show: _Printer,
+    show: Printer,
     *,
     fast: bool,
     patience_s: float,
@@ -75,7 +74,7 @@ async def talk(
     from .loopback import Loopback
 
     for path in files:
-        await asyncio.to_thread(_check, path)
+        await asyncio.to_thread(check_sound, path)
     config = choice.start()
     async with open_host(config, progress=Bars()) as host:
         if not files:
@@ -87,15 +86,8 @@ async def talk(
             return await _play(client, files, output, show)
 
 
-def _check(path: Path) -> None:
-    """Find out that a file is no sound before the models are loaded."""
-    from ..audio import stream_audio
-
-    next(iter(stream_audio(path)))
-
-
 async def _play(
-    client: Loopback, files: tuple[Path, ...], output: Path | None, show: _Printer
+    client: Loopback, files: tuple[Path, ...], output: Path | None, show: Printer
 ) -> int:
     from ..audio import write_audio
 
@@ -105,8 +97,7 @@ async def _play(
         made = {path: await client.play(path) for path in files}
         client.hang_up()
     silent = [path for path, turns in made.items() if not turns]
-    for path in silent:
-        click.echo(f"coda-voice: {path}: no speech was heard in it.", err=True)
+    tell_silent(silent)
     if output is not None:
         answers = [bytes(client.answers[turn]) for turn in sorted(client.answers)]
         audio = client.session.host.config.audio
@@ -116,50 +107,3 @@ async def _play(
 
 def _failed(client: Loopback) -> bool:
     return bool(client.problems)
-
-
-class _Printer:
-    """Prints what happens: captions for people, or a JSON object per turn."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._tools: list[dict[str, Any]] = []
-
-    def __call__(self, event: ServerEvent) -> None:
-        from ..events import Notice, Problem, TurnEnded
-
-        match event:
-            case Problem(message=message):
-                click.echo(f"coda-voice: {message}", err=True)
-            case Notice(kind="tool_call", data=data):
-                self._tools.append(dict(data))
-            case TurnEnded(turn=turn):
-                tools, self._tools = self._tools, []
-                self._turn(turn, tools)
-
-    def _turn(self, turn: Turn, tools: list[dict[str, Any]]) -> None:
-        if self._as_json:
-            row = {**described(turn), "tools": tools}
-            click.echo(json.dumps(row, ensure_ascii=False))
-            return
-        first = turn.timings_ms.get("first_audio")
-        late = f"  ({first:.0f} ms)" if first is not None else ""
-        click.echo(f"you:  {turn.user}")
-        for tool in tools:
-            click.echo(f"      ({tool['name']} {json.dumps(tool['arguments'])})")
-        click.echo(f"coda: {turn.assistant}{' —' if turn.interrupted else ''}{late}")
-
-
-def described(turn: Turn) -> dict[str, Any]:
-    """One turn as `talk --json` prints it."""
-    return {
-        "heard": turn.user,
-        "said": turn.assistant,
-        "interrupted": turn.interrupted,
-        "error": turn.error,
-        "timings_ms": dict(turn.timings_ms),
-        "strategy": turn.strategy,
-        "stt": turn.stt,
-        "llm": turn.llm,
-        "tts": turn.tts,
-    }

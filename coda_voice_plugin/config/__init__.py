@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from .base import Settings
+from .house import ModelsSettings, ServerSettings, StoreSettings
 from .live import LIVE, Changes, changes, merge_live
 from .load import LoadedConfig, load_config
 from .model import (
     AudioSettings,
     EmbeddedLLMSettings,
     ExternalLLMSettings,
-    ModelsSettings,
-    ServerSettings,
-    StoreSettings,
     TurnSettings,
     VoiceConfig,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 
 from aiohttp import web
 
@@ -33,7 +33,7 @@ from ..host import Host
 from ..kyutai.coder import Coder, open_coder
 from ..session import Session
 from ..wire.moshi import Decoder, Failure, Handshake, Sound, Text, encode
-from .clients import ClientSocket, Farewell, Limits
+from .clients import ClientSocket, Door, Farewell
 from .stream import SpeechStream
 
 PIECE_S = PACKET / RATE
@@ -49,8 +49,8 @@ ours, and what it has too much of would delay all that follows."""
 class ChatSocket(ClientSocket):
     """One client of Moshi."""
 
-    def __init__(self, host: Host, limits: Limits) -> None:
-        super().__init__(host, limits)
+    def __init__(self, host: Host, door: Door) -> None:
+        super().__init__(host, door)
         self._coder: Coder
         self._decoder = Decoder()
         self._stream = SpeechStream(host.config.audio.sample_rate)
@@ -59,9 +59,9 @@ class ChatSocket(ClientSocket):
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         if request.method != "GET":
             raise web.HTTPMethodNotAllowed(request.method, ["GET"])
-        with ExitStack() as kept:
+        async with AsyncExitStack() as kept:
             try:
-                kept.enter_context(self._host.admit())
+                await kept.enter_async_context(self._door.leases.place(self._host))
                 self._coder = kept.enter_context(open_coder())
             except BusyError as error:
                 raise web.HTTPServiceUnavailable(text=str(error)) from error

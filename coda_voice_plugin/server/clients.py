@@ -78,9 +78,10 @@ class Gone(Exception):
 class ClientSocket(ABC):
     """One client, from the handshake to the close; subclasses know its protocol."""
 
-    def __init__(self, host: Host, limits: Limits, *subprotocols: str) -> None:
+    def __init__(self, host: Host, door: Door, *subprotocols: str) -> None:
         self._host = host
-        self._limits = limits
+        self._door = door
+        self._limits = limits = door.limits
         self._behind = False
         self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0

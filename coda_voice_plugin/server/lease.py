@@ -273,6 +273,7 @@ class Lease:
     def pinged(self, ping: Ping) -> Pong:
         """The answer to ``ping``."""
         self._outgoing.reported(ping, asyncio.get_running_loop().time())
+        self.session.receive(ping)
         return Pong(ping.id, self.heard)
 
     def receive(self, event: ClientEvent) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import TokenError
@@ -49,23 +49,29 @@ class Leases:
 
     @asynccontextmanager
     async def opened(self, host: Host, hello: Hello) -> AsyncIterator[Lease]:
-        """A new lease with a place of its own while the block runs. Where all places are
-        taken, the session that was parked first gives way. Raises BusyError."""
+        """A new lease with a :meth:`place` of its own while the block runs. Raises BusyError."""
         patience_s = host.config.server.lease_s if hello.resume and not self._closing else 0.0
+        stored = hello.session and await host.store.key(hello.session)
+        lease = Lease(host, hello, patience_s, ours=bool(hello.session is None or stored))
+        try:
+            async with self.place(host):
+                self._leases[lease.session.id] = lease
+                try:
+                    yield lease
+                finally:
+                    if self._leases.get(lease.session.id) is lease:
+                        del self._leases[lease.session.id]
+        finally:
+            lease.freed.set()
+
+    @asynccontextmanager
+    async def place(self, host: Host) -> AsyncIterator[None]:
+        """Hold one of the places of ``host`` while the block runs. Where all are taken, the
+        session that was parked first gives way. Raises BusyError."""
         if host.calls >= host.capacity:
             await self._make_room()
-        stored = hello.session and await host.store.key(hello.session)
-        with ExitStack() as place:
-            admission = host.admit()
-            lease = Lease(host, hello, patience_s, ours=bool(hello.session is None or stored))
-            place.callback(lease.freed.set)  # called last
-            place.enter_context(admission)
-            self._leases[lease.session.id] = lease
-            try:
-                yield lease
-            finally:
-                if self._leases.get(lease.session.id) is lease:
-                    del self._leases[lease.session.id]
+        with host.admit():
+            yield
 
     async def _make_room(self) -> None:
         parked = [lease for lease in self._leases.values() if lease.parked_at is not None]

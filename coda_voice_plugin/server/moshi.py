@@ -23,7 +23,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     from .clients import DOOR, HOST
 
     door = request.app[DOOR]
-    return await door.serve(ChatSocket(request.app[HOST], door.limits), request)
+    return await door.serve(ChatSocket(request.app[HOST], door), request)
 
 
 @hookimpl

@@ -60,6 +60,7 @@ class Quality:
         self._at = RUNGS.index(start)
         self._turn: int | None = None
         self._sent = 0
+        self._held = False
         self._reports: deque[tuple[float, float, float]] = deque(maxlen=64)
         """(when, seconds played, seconds waiting), of the running reply. The oldest give way."""
         self._usual_rtt_s: float | None = None
@@ -81,15 +82,16 @@ class Quality:
                 if turn != self._turn:
                     self._reports.clear()
                 self._turn, self._sent = turn, frame.end
-            case Held():
+            case Held(_, held):
+                self._held = held
                 self._reports.clear()
             case SpeechEnd() | Flush():
-                self._turn = None
+                self._turn, self._held = None, False
 
     def played(self, report: Played, now: float) -> None:
         """The client has played so much."""
-        if report.turn != self._turn or not report.samples:
-            return  # before the first sample it waits on purpose
+        if report.turn != self._turn or self._held or not report.samples:
+            return  # it stands still on purpose; before its first sample too
         reports = self._reports
         gap = _gap(reports[-1][0] if reports else None, now, _REPORT_S)
         if not gap:

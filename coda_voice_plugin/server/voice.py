@@ -26,7 +26,7 @@ class VoiceSocket(ClientSocket):
     """One socket of a client of coda.voice.v1."""
 
     def __init__(self, host: Host, door: Door) -> None:
-        super().__init__(host, door.limits, SUBPROTOCOL)
+        super().__init__(host, door, SUBPROTOCOL)
         self._leases = door.leases
         self._lease: Lease | None = None
         self._rate = 0

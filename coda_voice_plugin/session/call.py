@@ -79,6 +79,12 @@ class Call:
         """Finished exchanges, as really heard."""
         self.context = Context(config, host.llm if "llm" in host.needs else None)
         """What the mind reads again of them."""
+        self.tools: tuple[Tool, ...] = ()
+        """The caller's own, offered to the mind before those of plugins."""
+        self.style: SpeakingStyle | None = None
+        """How the caller wants it to sound; None leaves it to the plugins."""
+        self.filter: Callable[[Heard], Heard | None] = lambda heard: heard
+        """What the strategy is told of what the ear reports; None: nothing of it."""
         self.on_unheard: Callable[[str], None] = lambda text: None
         """Told the user's words when their answer was cut before any of it was heard."""
         self.on_closed: Callable[[], None] = lambda: None
@@ -160,14 +166,26 @@ class Call:
         """
         await self._cut_off()
         found = await self._ask_plugins(user_text)
-        style = next(iter(found.get("speaking_style", ())), SpeakingStyle())
-        tools = tuple(tool for each in found.get("reply_tools", ()) for tool in each)
+        style = self.style or next(iter(found.get("speaking_style", ())), SpeakingStyle())
+        names = {tool.name for tool in self.tools}
+        given = (tool for each in found.get("reply_tools", ()) for tool in each)
+        tools = (*self.tools, *(tool for tool in given if tool.name not in names))
         now = [*found.get("reply_context", ()), *filter(None, (style.guidance,)), *notes]
         extra = (Message("system", "\n".join(now)),) if now else ()
-        user = Message("user", user_text)
+        # without words of the user the mind goes on from what was said last
+        user = (Message("user", user_text),) if user_text else ()
         context = self.context
-        context.fit(context.count((context.system, *extra, user)) + context.count_tools(tools))
-        return Prompt((context.system, *context.messages, *extra, user), tools, style)
+        context.fit(context.count((context.system, *extra, *user)) + context.count_tools(tools))
+        return Prompt((context.system, *context.messages, *extra, *user), tools, style)
+
+    def instruct(self, system: str) -> None:
+        """Let the mind follow ``system`` in place of ``prompt.system``, from its next answer on."""
+        earlier = self.context
+        prompt = self.config.prompt.model_copy(update={"system": system})
+        config = self.config.model_copy(update={"prompt": prompt})
+        self.context = Context(config, self.host.llm if "llm" in self.host.needs else None)
+        self.context.retell(earlier.messages)
+        self.context.summary = earlier.summary
 
     def remember(self, note: str) -> None:
         """Let the mind know, from its next answer on, what happened and nobody said."""
@@ -231,6 +249,12 @@ class Call:
     # What the session and replies use.
 
     def heard(self, event: Heard) -> None:
+        """Hand ``event`` to the strategy, if the filter lets it. Never waits."""
+        passed = self.filter(event)
+        if passed is not None:
+            self.hand(passed)
+
+    def hand(self, event: Heard) -> None:
         """Hand ``event`` to the strategy. Never waits."""
         latest = self._heard[-1] if self._heard else None
         if isinstance(event, Transcript) and isinstance(latest, Transcript):

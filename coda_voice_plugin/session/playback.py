@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 from ..events import Word
 
+UNKNOWN_LAG_S = 2.0
+"""A client of which nothing is known yet may be as far away as this."""
+
 
 class Playback:
     """Counts the samples of one reply: sent, played, and the words among them.
@@ -26,10 +29,14 @@ class Playback:
         self.until = 0.0
         """When a listener without delay has played all that was sent."""
         self._reported: int | None = 0 if reported else None
+        self._lag_s = 0.0
         self._held_at: float | None = None
 
     def send(self, samples: int, now: float) -> None:
         """``samples`` more left for the client at ``now``."""
+        if self._reported is not None:
+            late = self._estimate(now) - self._reported
+            self._lag_s = max(self._lag_s, late / self.rate)
         self.until = max(self.until, now) + samples / self.rate
         self.sent += samples
 
@@ -50,10 +57,18 @@ class Playback:
             self.sent = self.position(now)
         self.until, self._held_at = now, None
 
-    def report(self, samples: int) -> None:
-        """The client says that ``samples`` of this reply have been played."""
+    def report(self, samples: int, *, final: bool = False) -> None:
+        """The client says that ``samples`` of this reply have been played; its ``final``
+        word also takes back what it said before, but for a client that knows of none."""
         if self._reported is not None:
-            self._reported = max(self._reported, min(samples, self.sent))
+            least = 0 if final and samples else self._reported
+            self._reported = max(least, min(samples, self.sent))
+
+    @property
+    def lag_s(self) -> float:
+        """By how many seconds the client's reports were late at most, against the estimate;
+        before the first one :data:`UNKNOWN_LAG_S`."""
+        return self._lag_s if self._reported else UNKNOWN_LAG_S
 
     @property
     def unheard(self) -> int:
@@ -68,6 +83,9 @@ class Playback:
         """Samples that have been heard."""
         if self._reported is not None:
             return self._reported
+        return self._estimate(now)
+
+    def _estimate(self, now: float) -> int:
         return max(0, self.sent - round(self.ahead(now) * self.rate))
 
     def heard(self, now: float) -> str:

@@ -31,7 +31,10 @@ logger = logging.getLogger(__name__)
 BUFFER_S = 10.0
 """Speech kept ready beyond what was sent; then :meth:`Reply.play` waits."""
 FINAL_REPORT_S = 0.25
-"""How long an interrupted client may take to say where it stopped."""
+"""How long an interrupted client may take to say where it stopped, beyond what its reports
+were late before."""
+MOST_LAG_S = 2.0
+"""Reports that are later than this are not waited for."""
 
 
 class Reply:
@@ -319,7 +322,7 @@ class Reply:
 
     def played(self, samples: int, *, final: bool) -> None:
         """The client reports its position; ``final`` in answer to a flush."""
-        self.playback.report(samples)
+        self.playback.report(samples, final=final)
         self.reported_at = asyncio.get_running_loop().time()
         if final:
             self._report.set()
@@ -381,7 +384,7 @@ class Reply:
     async def _final_report(self) -> None:
         if self.interrupted and self.reported and self.playback.sent:
             try:
-                async with asyncio.timeout(FINAL_REPORT_S):
+                async with asyncio.timeout(FINAL_REPORT_S + min(self.playback.lag_s, MOST_LAG_S)):
                     await self._report.wait()
             except TimeoutError:
                 pass  # then the last position that was reported stands

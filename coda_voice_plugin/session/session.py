@@ -9,15 +9,13 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..audio import AudioProcessor, Sound
-from ..config import VoiceConfig
+from ..audio import AudioProcessor
 from ..errors import EngineError, StoreError, TakenOverError, VoiceError
 from ..events import (
     AudioFrame,
     ClientEvent,
     Heard,
     Hello,
-    Mode,
     Mute,
     Ping,
     Played,
@@ -38,9 +36,10 @@ from ..events import (
     Utterance,
 )
 from .call import Call
-from .clock import ArrivalClock
 from .ear import Ear
 from .interruption import Interruption
+from .microphone import Microphone
+from .recording import Recording, recording_path
 from .scribe import Scribe
 from .speaker import LEAD_S, Speaker
 
@@ -82,11 +81,8 @@ class Session:
         self.resumed = False
         """It goes on with a stored conversation; known when :class:`SessionReady` is sent."""
         self._key = key
-        self._muted = False
         self.host = host
         self._config = config
-        self._mode: Mode = config.conversation_mode
-        self._clock = ArrivalClock()
         self._send = send
         echoes = config.audio.echo_cancellation
         self._speaker = Speaker(
@@ -103,15 +99,12 @@ class Session:
             record=lambda turn: self._scribe.record(turn),
         )
         self._scribe = Scribe(self.call)
-        listens = "turns" in host.needs
-        self._processor = front or AudioProcessor(
-            config if listens else _deaf(config),
-            input_rate=hello.rate,
-            far_rate=config.audio.sample_rate,
-            silero=host.hearing.silero if listens else None,
-            mic_rate=self.call.mic_rate,
-        )
-        self._ear = self._make_ear() if listens else None
+        self._mic = Microphone(host, self.call, hello.rate, front)
+        self._ear = self._make_ear() if "turns" in host.needs else None
+        if self._ear is not None:
+            self._mic.take = self._ear.take
+        self.call.on_closed = self._reply_over
+        self._recording: Recording | None = None
         self._closed = False
         self._tasks: asyncio.TaskGroup | None = None
         self._switching: asyncio.Task[None] | None = None
@@ -124,11 +117,13 @@ class Session:
         """Take what the client sent. Never waits; after :meth:`close` only positions count."""
         if self._closed and not isinstance(event, Played):
             return
+        self._speaker.heard_at = asyncio.get_running_loop().time()
         match event:
             case AudioFrame(pcm):
-                self._listen(pcm)
+                self._mic.listen(pcm)
             case Played():
                 self.call.played(event)
+                self._follow()
             case Stop():
                 self.call.interrupt(stopped=True)
             case Typed(text):
@@ -136,13 +131,14 @@ class Session:
             case TalkKey(down):
                 if down:
                     self._barge_in()
-                self._take(self._processor.talk_key(down))
+                self._mic.talk_key(down)
             case UseModel(model):
                 self._switch(model)
             case UseMode(mode):
-                self._use_mode(mode)
+                self._mic.use(mode)
+                self.call.notify("mode", mode=mode)
             case Mute(muted):
-                self._muted = muted
+                self._mic.muted = muted
             case Subscribe() | Ping():
                 pass  # about the line, not the conversation: whoever holds it sees to it
             case Hello():
@@ -152,7 +148,7 @@ class Session:
         """The caller hung up: what was said is written down, and the session ends."""
         if not self._closed:
             self._closed = True
-            self._take(self._processor.finish())
+            self._mic.finish()
             if self._ear is not None:
                 self._ear.close()
             else:
@@ -161,10 +157,14 @@ class Session:
     def park(self) -> None:
         """The client is away, perhaps for a moment: what is being said stands still."""
         self._speaker.park()
+        if self._recording is not None:
+            self._recording.park()
 
     def unpark(self) -> None:
         """The client is back."""
         self._speaker.unpark()
+        if self._recording is not None:
+            self._recording.unpark(asyncio.get_running_loop().time())
 
     def end(self, error: VoiceError) -> None:
         """End it now; :meth:`run` raises ``error``, which the client is told."""
@@ -239,9 +239,22 @@ class Session:
                 self.call.resume(earlier)
         except StoreError as unstored:
             self.call.report(unstored)  # a full disk must not silence the voice
+        if host.config.store.audio and host.store.enabled:
+            await self._record()
         if host.plugins.listens("event_sent") and self._config.websocket_events_enabled:
             self._speaker.observers.append(self._scribe.observe)
         await host.plugins.tell("session_started", call=self.call)
+
+    async def _record(self) -> None:
+        path = recording_path(self.host.store.path, self.id)
+        try:
+            recording = await Recording.open(
+                path, mic_rate=self._mic.rate, rate=self.call.output_rate
+            )
+        except StoreError as error:
+            self.call.report(error)
+        else:
+            self._recording = self._mic.recording = self._speaker.recording = recording
 
     async def _serve(self) -> None:
         try:
@@ -277,6 +290,8 @@ class Session:
         """Let the scribe finish, and note the end."""
         self._scribe.close()
         await self._scribe.kept()
+        if self._recording is not None:
+            await self._recording.close()
         await self.host.plugins.tell("session_ended", call=self.call, error=error)
         try:
             await self.host.store.end(self.id, type(error).__name__ if error else "ended")
@@ -286,24 +301,23 @@ class Session:
     async def _send_far(self, event: ServerEvent) -> None:
         """Send, and let the echo canceller know what the loudspeaker will play."""
         if isinstance(event, Speech):
-            self._processor.far(event.frame.pcm)
+            self._mic.processor.far(event.frame.pcm)
         await self._send(event)
 
     def _make_ear(self) -> Ear:
         host = self.host
         ear = Ear(
-            self._processor,
+            self._mic.processor,
             host.stt if "stt" in host.needs else None,
             host.hearing.turn_probability,
             self._config.turn,
-            self._clock,
+            self._mic.clock,
             self._make_interruption(),
         )
         ear.tell = self._heard
         ear.passed = self._passed
         ear.failed = self.call.report
         self.call.on_unheard = self._unheard
-        self.call.on_closed = ear.reply_over
         return ear
 
     def _make_interruption(self) -> Interruption:
@@ -313,23 +327,8 @@ class Session:
             lambda: call.floor if call.barge_in else None,
             answers=config.tools.yes,
             words="stt" in self.host.needs,
-            at_once=lambda: not (call.can_hold and self._mode == "full_duplex"),
+            at_once=lambda: not (call.can_hold and self._mic.mode == "full_duplex"),
         )
-
-    def _listen(self, pcm: bytes) -> None:
-        if self._muted or (self._mode == "turn_based" and self.call.speaking):
-            pcm = bytes(len(pcm))  # not the user's turn; time goes on
-        self._processor.hurried = self.call.speaking and self.call.barge_in
-        sounds = self._processor.push(pcm)
-        self._clock.arrived(self._processor.position, asyncio.get_running_loop().time())
-        self._take(sounds)
-
-    def _take(self, sounds: list[Sound]) -> None:
-        for sound in sounds:
-            if isinstance(sound, AudioFrame):
-                self.call.mic.put(sound)
-        if self._ear is not None:
-            self._ear.take(sounds)
 
     def _heard(self, heard: Heard) -> None:
         post = self._speaker.post
@@ -352,6 +351,15 @@ class Session:
         """The user said ``text`` over reply ``turn`` without wanting the floor."""
         self.call.notify("backchannel", text=text, turn=turn)
 
+    def _reply_over(self) -> None:
+        self._follow()
+        if self._ear is not None:
+            self._ear.reply_over()
+
+    def _follow(self) -> None:
+        if self._recording is not None:
+            self._recording.follow(asyncio.get_running_loop().time())
+
     def _unheard(self, text: str) -> None:
         if self._ear is not None:
             self._ear.unanswered = text
@@ -373,19 +381,12 @@ class Session:
         finally:
             self._switching = None
 
-    def _use_mode(self, mode: Mode) -> None:
-        if mode == "push_to_talk" and not self._processor.push_to_talk:
-            self._take(self._processor.end_now())
-        self._mode = mode
-        self._processor.push_to_talk = mode == "push_to_talk"
-        self.call.notify("mode", mode=mode)
-
     def _typed(self, text: str) -> None:
         text = text.strip()
         if not text:
             return
         self.call.interrupt(stopped=True)
-        position = self._processor.position
+        position = self._mic.position
         now = asyncio.get_running_loop().time()
         self._heard(Utterance(text, position, position, typed=True, moment=now))
 
@@ -399,14 +400,8 @@ class Session:
             llm=names["llm"],
             input_rate=hello.rate,
             output_rate=self.call.output_rate,
-            mode=self._mode,
+            mode=self._mic.mode,
         )
-
-
-def _deaf(config: VoiceConfig) -> VoiceConfig:
-    """The same settings without turn detection, for strategies that listen themselves."""
-    audio = config.audio.model_copy(update={"vad_enabled": False})
-    return config.model_copy(update={"audio": audio})
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from ..errors import WireError
 from ..events import Caption, Flush, Held, ServerEvent, Speech, SpeechEnd, StateChanged
+from .recording import Recording
 from .reply import Reply
 
 Send = Callable[[ServerEvent], Awaitable[None]]
@@ -25,6 +26,8 @@ UNHEARD_S = 1.2
 by then waits here, where an interruption takes it back, and not in the network."""
 SILENT_S = 3.0
 """A client that stopped reporting is waited for so long, and then no more."""
+FROZEN_S = 15.0
+"""So long where nothing else came of it either: its line stands still, and it may come back."""
 MAX_EVENTS = 1_000
 """Events waiting for a client that does not read; then the session ends."""
 
@@ -43,6 +46,9 @@ class Speaker:
         """The released reply that sounds now, or is about to."""
         self._parked = False
         self._parked_reply: Reply | None = None
+        self.heard_at = 0.0
+        """When something came of the client."""
+        self.recording: Recording | None = None
         self.observers: list[Callable[[ServerEvent], None]] = []
         """Called with every event but Speech, after it was sent."""
 
@@ -138,7 +144,7 @@ class Speaker:
             if ahead > self._lead_s + 1e-6:
                 return ahead - self._lead_s
             if playback.unheard > UNHEARD_S * playback.rate:
-                wait = reply.reported_at + SILENT_S - now
+                wait = self._patience(reply) - now
                 if wait > 1e-6:
                     return wait  # its next report wakes us sooner
             await self._send_frame(reply, now)
@@ -158,6 +164,8 @@ class Speaker:
             return  # interrupted while the events were sent
         frame = reply.take(self._frame_bytes)
         reply.playback.send(frame.samples, now)
+        if self.recording is not None:
+            self.recording.spoken(reply.turn, frame, reply.playback, now)
         reply.sent()
         await self._send(Speech(reply.turn, frame))
 
@@ -171,9 +179,21 @@ class Speaker:
             if playback.sent:
                 self.post(SpeechEnd(reply.turn, playback.sent))
             return 0.0
-        left = playback.until + (REPORT_GRACE_S if reply.reported else 0.0) - now
+        left = playback.until - now
+        if reply.reported:
+            left += REPORT_GRACE_S + playback.lag_s
+            if self._frozen(reply):
+                left = max(left, self._patience(reply) - now)
         if playback.position(now) >= playback.sent or left <= 1e-6:
             self.reply = None
             reply.finish()
             return 0.0
         return left
+
+    def _patience(self, reply: Reply) -> float:
+        """When the next report of ``reply`` is waited for no longer."""
+        return reply.reported_at + (FROZEN_S if self._frozen(reply) else SILENT_S)
+
+    def _frozen(self, reply: Reply) -> bool:
+        """Whether nothing has come of the client since its last report."""
+        return reply.reported_at > 0 and self.heard_at <= reply.reported_at

@@ -21,7 +21,6 @@ from .pages import GUARD, Source, found_in, mend_page, mend_script
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 WEB = Path(__file__).parent / "web"
-LIBRARY_FILES = ("coda-voice.js", "captions.js", "capture.js", "playback.js")
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 _FRESH = {"Cache-Control": "no-cache"}
 _HEADERS = {**_FRESH, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -59,7 +58,7 @@ class Speaking:
         get("/dashboard.js", self._script)
         get("/api/voice/status", self._status)
         get("/voice/v1", self._voice)
-        for path in (*(LIBRARY / name for name in LIBRARY_FILES), *sorted(WEB.iterdir())):
+        for path in (*sorted(LIBRARY.glob("*.js")), *sorted(WEB.iterdir())):
             if path.suffix in _KINDS:
                 get(f"/voice/{path.name}", _file(path))
         app[DOOR] = self._door

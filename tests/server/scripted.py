@@ -110,6 +110,7 @@ async def scripted_host(
     answers: list[str] | None = None,
     *,
     think_s: float = 0.0,
+    recorded: bool = False,
     handlers: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Host]:
@@ -143,7 +144,7 @@ async def scripted_host(
         "strategy": "scripted",
         "stt": "scripted-ear",
         "tts": "tone",
-        "store": {"path": str(store / "sessions.db")},
+        "store": {"path": str(store / "sessions.db"), "audio": recorded},
         "audio": {"vad": "webrtc"},
         "turn": {"acoustic_hint": False},
         "server": {"port": 0},

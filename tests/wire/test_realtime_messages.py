@@ -152,6 +152,10 @@ def test_settings_go_there_and_back() -> None:
     assert changed.answer.offered == ()
 
 
+def test_the_name_of_the_model_is_only_shown() -> None:
+    assert update(model="another").as_dict()["model"] == "another"
+
+
 def test_what_an_update_does_not_name_stays() -> None:
     named = update(audio={"input": {"turn_detection": None}})
     assert named.turns is None
@@ -164,7 +168,7 @@ def test_what_an_update_does_not_name_stays() -> None:
     ("session", "code", "param"),
     [
         ({"type": "transcription"}, "invalid_value", "session.type"),
-        ({"model": "another"}, "invalid_value", "session.model"),
+        ({"model": ""}, "invalid_value", "session.model"),
         ({"voice": "marin"}, "unknown_parameter", "session.voice"),
         ({"prompt": {"id": "p"}}, "not_supported", "session.prompt"),
         ({"tracing": "auto"}, "not_supported", "session.tracing"),
@@ -284,6 +288,7 @@ def test_a_mind_reads_the_items_but_no_unfinished_call() -> None:
         Message("assistant", "", tool_calls=(ToolCall("f", {"x": 1}, "1"),)),
         Message("tool", "sunny", name="f"),
     ]
+    assert hash(tuple(as_messages(items))), "minds keep what they have read by its hash"
 
 
 def test_items_have_an_order_and_one_name_each() -> None:

@@ -18,8 +18,10 @@ class KeptAnswers:
 
     def find(self, label: str, prompt: Prompt) -> str | None:
         """The kept answer of the mind ``label`` to ``prompt``."""
+        if not _is_plain(prompt):
+            return None
         key = (label, prompt.messages)
-        if prompt.tools or key not in self._answers:
+        if key not in self._answers:
             return None
         self._answers.move_to_end(key)
         return self._answers[key]
@@ -27,11 +29,15 @@ class KeptAnswers:
     def keep(self, label: str, prompt: Prompt, answer: str, most: int) -> None:
         """Keep a whole answer, if it depended on the user's words alone; the least used of
         more than ``most`` goes."""
-        plain = [message.role for message in prompt.messages] == ["system", "user"]
-        if most and plain and not prompt.tools and answer.strip():
+        if most and _is_plain(prompt) and answer.strip():
             self._answers[label, prompt.messages] = answer
         while len(self._answers) > most:
             self._answers.popitem(last=False)
+
+
+def _is_plain(prompt: Prompt) -> bool:
+    """Whether the answer depends on the user's words alone."""
+    return not prompt.tools and [each.role for each in prompt.messages] == ["system", "user"]
 
 
 async def replay(answer: str) -> AsyncGenerator[str | ToolCall, None]:
