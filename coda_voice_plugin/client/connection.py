@@ -175,6 +175,8 @@ class Connection:
             raise
         self._line.open(event)
         self._heard_at = asyncio.get_running_loop().time()
+        if self._line.first == self._line.sent:  # nothing has to be said before what comes now
+            self._writing = socket
         await self.receive(event)
         return socket
 
@@ -201,6 +203,8 @@ class Connection:
         return closed
 
     async def _catch_up(self, socket: Socket) -> None:
+        if self._writing is socket:
+            return  # nothing was lost
         place = self._line.first
         try:
             while place < self._line.sent:

@@ -288,7 +288,6 @@ def test_a_mind_reads_the_items_but_no_unfinished_call() -> None:
         Message("assistant", "", tool_calls=(ToolCall("f", {"x": 1}, "1"),)),
         Message("tool", "sunny", name="f"),
     ]
-    assert hash(tuple(as_messages(items))), "minds keep what they have read by its hash"
 
 
 def test_items_have_an_order_and_one_name_each() -> None:
