@@ -15,12 +15,11 @@ from ..wire import (
     kyutai,
     moshi,
     realtime,
-    realtime_audio,
-    realtime_items,
-    realtime_session,
     voice,
     voice_client,
 )
+from ..wire.realtime import audio as sound
+from ..wire.realtime import items, session
 
 RATE = 24_000
 MOST_BYTES = 262_144
@@ -183,7 +182,7 @@ _REALTIME: list[dict[str, Any]] = [
     {"type": "response.create", "response": {"metadata": {"a": "b"}, "tools": [_TOOL]}},
     {"type": "response.cancel"},
 ]
-_ANSWER = realtime_session.AnswerSettings("")
+_ANSWER = session.AnswerSettings("")
 
 
 def _realtime(message: str | bytes) -> None:
@@ -192,12 +191,12 @@ def _realtime(message: str | bytes) -> None:
     event, _ = realtime.decode(message)
     match event:
         case realtime.SessionUpdate(part):
-            settings = realtime_session.SessionSettings("s", "coda", _ANSWER)
-            json.dumps(realtime_session.update_session(settings, part, "en").as_dict())
+            settings = session.SessionSettings("s", "coda", _ANSWER)
+            json.dumps(session.update_session(settings, part, "en").as_dict())
         case realtime.ItemCreate(part, _):
-            json.dumps(realtime_items.read_item(part, "new").as_dict())
+            json.dumps(items.read_item(part, "new").as_dict())
         case realtime.ResponseCreate(part):
-            realtime_session.update_response(_ANSWER, part)
+            session.update_response(_ANSWER, part)
         case realtime.Append(audio):
-            realtime_audio.read_sound(audio, "audio/pcm")
-            realtime_audio.read_sound(audio, "audio/pcmu")
+            sound.read_sound(audio, "audio/pcm")
+            sound.read_sound(audio, "audio/pcmu")

@@ -25,7 +25,7 @@ from scripted import WORD_S
 
 from coda_voice_plugin import EngineError
 from coda_voice_plugin.strategies.echo import EchoStrategy
-from coda_voice_plugin.wire.realtime_audio import read_sound, write_sound
+from coda_voice_plugin.wire.realtime.audio import read_sound, write_sound
 
 COUNT = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen."
 HEARS = {"transcription": {"model": "whisper-1"}, "turn_detection": VAD}

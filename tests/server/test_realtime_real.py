@@ -22,7 +22,7 @@ from coda_voice_plugin.audio import to_floats, to_pcm
 from coda_voice_plugin.audio.resample import Resampler
 from coda_voice_plugin.engines.moonshine import MoonshineSTT
 from coda_voice_plugin.server import make_app, realtime
-from coda_voice_plugin.wire.realtime_audio import read_sound, write_sound
+from coda_voice_plugin.wire.realtime.audio import read_sound, write_sound
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not FOLDER.exists(), reason=NEEDED)]
 openai = pytest.importorskip("openai", reason="the development dependencies have it")

@@ -27,9 +27,9 @@ from coda_voice_plugin.wire.realtime import (
     encode,
     error_fields,
 )
-from coda_voice_plugin.wire.realtime_audio import FORMATS, Format, read_sound, write_sound
-from coda_voice_plugin.wire.realtime_items import Item, Items, as_messages, read_item
-from coda_voice_plugin.wire.realtime_session import (
+from coda_voice_plugin.wire.realtime.audio import FORMATS, Format, read_sound, write_sound
+from coda_voice_plugin.wire.realtime.items import Item, Items, as_messages, read_item
+from coda_voice_plugin.wire.realtime.session import (
     AnswerSettings,
     SessionSettings,
     TurnDetection,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..hookspecs import hookimpl
+from ...hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,8 +19,8 @@ PATH = "/v1/realtime"
 
 async def realtime(request: web.Request) -> web.StreamResponse:
     """Hold one conversation with a client of the Realtime API."""
-    from .clients import DOOR, HOST
-    from .realtime_socket import RealtimeSocket
+    from ..clients import DOOR, HOST
+    from .socket import RealtimeSocket
 
     door = request.app[DOOR]
     return await door.serve(RealtimeSocket(request.app[HOST], door), request)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..config import VoiceConfig
-from ..engine import SpokenAudio, TextToSpeech
-from ..events import SpeakingStyle, Word
-from ..host import Host
-from ..speakable import Sayable
-from ..wire.realtime_session import SessionSettings, TurnDetection
+from ...config import VoiceConfig
+from ...engine import SpokenAudio, TextToSpeech
+from ...events import SpeakingStyle, Word
+from ...host import Host
+from ...speakable import Sayable
+from ...wire.realtime.session import SessionSettings, TurnDetection
 
 RATE = 24_000
 """Hertz of speech in a Realtime session."""

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import VoiceError
-from ..events import (
+from ...errors import VoiceError
+from ...events import (
     MIC_RATE,
     Heard,
     Misheard,
@@ -22,8 +22,8 @@ from ..events import (
     Transcript,
     Utterance,
 )
-from ..wire.realtime_items import Item, Items
-from .realtime_response import Post
+from ...wire.realtime.items import Item, Items
+from .response import Post
 
 MOST_SPANS = 16
 """Stretches of speech whose words are not known yet; the oldest is forgotten first."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..events import Flush, Played, Speech, SpeechEnd
-from ..session.playback import Playback
+from ...events import Flush, Played, Speech, SpeechEnd
+from ...session.playback import Playback
 
 LAG_S = 0.3
 """Reports while sound plays are so far behind the estimate: what a client says in the end may

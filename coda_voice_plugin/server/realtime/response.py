@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Literal, Protocol
 
-from ..audio import Resampler, to_floats, to_pcm
-from ..events import Problem, Word
-from ..session.context import estimated_tokens
-from ..session.playback import words_until
-from ..wire.realtime_audio import FORMATS, write_sound
-from ..wire.realtime_items import Item, Items
-from ..wire.realtime_session import AnswerSettings, format_as_dict
+from ...audio import Resampler, to_floats, to_pcm
+from ...events import Problem, Word
+from ...session.context import estimated_tokens
+from ...session.playback import words_until
+from ...wire.realtime.audio import FORMATS, write_sound
+from ...wire.realtime.items import Item, Items
+from ...wire.realtime.session import AnswerSettings, format_as_dict
 
 Status = Literal["completed", "cancelled", "failed"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from .realtime import Part, Refusal
-from .realtime_audio import FORMATS, Format
+from . import Part, Refusal
+from .audio import FORMATS, Format
 
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 """Voices of OpenAI. Clients name one without being asked; here all of them are our own voice."""

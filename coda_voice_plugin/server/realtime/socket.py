@@ -16,16 +16,16 @@ from typing import Any
 
 from aiohttp import WSCloseCode, web
 
-from ..errors import BusyError, VoiceError, WireError
-from ..events import ClientEvent, Hello, Problem, ServerEvent
-from ..host import Host
-from ..session import Session
-from ..wire.realtime import MALFORMED, Refusal, SessionUpdate, decode, encode, error_fields
-from ..wire.realtime_audio import FORMATS
-from ..wire.realtime_session import AnswerSettings, SessionSettings, update_session
-from .clients import ClientSocket, Door, Farewell, Listener, content_of, failed
-from .realtime_conversation import Conversation, check
-from .realtime_host import CallHost
+from ...errors import BusyError, VoiceError, WireError
+from ...events import ClientEvent, Hello, Problem, ServerEvent
+from ...host import Host
+from ...session import Session
+from ...wire.realtime import MALFORMED, Refusal, SessionUpdate, decode, encode, error_fields
+from ...wire.realtime.audio import FORMATS
+from ...wire.realtime.session import AnswerSettings, SessionSettings, update_session
+from ..clients import ClientSocket, Door, Farewell, Listener, content_of, failed
+from .conversation import Conversation, check
+from .host import CallHost
 
 SUBPROTOCOL = "realtime"
 MOST_EVENTS = 1_000

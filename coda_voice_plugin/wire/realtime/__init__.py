@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ..errors import WireError
-from .fields import read_object
+from ...errors import WireError
+from ..fields import read_object
 
 MALFORMED = frozenset(
     {"invalid_json", "unknown_event", "missing_required_parameter", "invalid_type"}
@@ -137,7 +137,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class SessionUpdate:
-    """Settings of the session; ``realtime_session.py`` reads them."""
+    """Settings of the session; ``session.py`` reads them."""
 
     session: Part
 

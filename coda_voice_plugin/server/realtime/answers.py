@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..events import (
+from ...events import (
     Caption,
     Flush,
     Problem,
@@ -27,14 +27,14 @@ from ..events import (
     TurnEnded,
     Utterance,
 )
-from ..session import Session
-from ..session.context import estimated_tokens
-from ..wire.realtime import Refusal, error_fields
-from ..wire.realtime_items import MOST_ITEMS, Item, Items, as_messages
-from ..wire.realtime_session import VOICES, AnswerSettings, FunctionTool
-from .realtime_host import CallHost
-from .realtime_loudspeaker import Loudspeaker
-from .realtime_response import Post, Response, Spoken, Status, length_ms
+from ...session import Session
+from ...session.context import estimated_tokens
+from ...wire.realtime import Refusal, error_fields
+from ...wire.realtime.items import MOST_ITEMS, Item, Items, as_messages
+from ...wire.realtime.session import VOICES, AnswerSettings, FunctionTool
+from .host import CallHost
+from .loudspeaker import Loudspeaker
+from .response import Post, Response, Spoken, Status, length_ms
 
 TOOL_S = 120.0
 """Seconds that the client has for a function; then the mind is told that it takes too long."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .realtime import Refusal
+from . import Refusal
 
 Format = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 FORMATS: dict[Format, int] = {"audio/pcm": 24_000, "audio/pcmu": 8_000, "audio/pcma": 8_000}

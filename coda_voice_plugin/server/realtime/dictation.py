@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..audio import Resampler, to_floats
-from ..engine import Recognition, SpeechToText
-from ..errors import EngineTimeoutError, VoiceError
-from ..events import MIC_RATE
-from ..wire.realtime import Refusal
-from ..wire.realtime_items import Item
+from ...audio import Resampler, to_floats
+from ...engine import Recognition, SpeechToText
+from ...errors import EngineTimeoutError, VoiceError
+from ...events import MIC_RATE
+from ...wire.realtime import Refusal
+from ...wire.realtime.items import Item
 
 LEAST_MS = 100
 MOST_WAITING = 8

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..events import Message, ToolCall
-from .realtime import Part, Refusal
+from ...events import Message, ToolCall
+from . import Part, Refusal
 
 Kind = Literal["message", "function_call", "function_call_output"]
 Status = Literal["completed", "incomplete", "in_progress"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import EngineError, VoiceError
-from ..events import (
+from ...errors import EngineError, VoiceError
+from ...events import (
     AudioFrame,
 )
-from ..host import Host
-from ..session import Session
-from ..wire.realtime import (
+from ...host import Host
+from ...session import Session
+from ...wire.realtime import (
     Append,
     Clear,
     ClientMessage,
@@ -31,19 +31,19 @@ from ..wire.realtime import (
     SessionUpdate,
     error_fields,
 )
-from ..wire.realtime_audio import FORMATS, read_sound
-from ..wire.realtime_items import Item, read_item
-from ..wire.realtime_session import (
+from ...wire.realtime.audio import FORMATS, read_sound
+from ...wire.realtime.items import Item, read_item
+from ...wire.realtime.session import (
     AnswerSettings,
     SessionSettings,
     update_response,
     update_session,
 )
-from .realtime_answers import Answers
-from .realtime_dictation import Dictation
-from .realtime_host import CallHost
-from .realtime_listening import Listening
-from .realtime_response import Post
+from .answers import Answers
+from .dictation import Dictation
+from .host import CallHost
+from .listening import Listening
+from .response import Post
 
 TOOL_S = 120.0
 """Seconds that the client has for a function; then the mind is told that it takes too long."""
