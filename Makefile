@@ -19,7 +19,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 VENV_CODA := .venv-coda
 BIN_CODA := $(VENV_CODA)/bin
 TEST_WEIGHTS := silero-vad smart-turn smollm2-135m
-TEST_PACKAGES := chromium pocketsphinx-testdata
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python` decides it by hand.
@@ -43,7 +42,7 @@ run: $(VENV)/stamp-run
 
 venv: $(VENV)/stamp-test
 
-test: lint types weights debian
+test: lint types weights debian tests/web/node_modules
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # Coda's files are not touched; what it writes goes into the tests' own folders. What it warns of
@@ -82,10 +81,18 @@ unit: $(VENV)/stamp-test
 weights: $(VENV)/stamp-test
 	@$(BIN)/coda-voice fetch $(TEST_WEIGHTS)
 
-# The browser and the recorded speech of the tests, from Debian.
+# TypeScript's compiler, which checks the browser library. Its tests need no package.
+tests/web/node_modules: tests/web/package-lock.json | debian
+	@echo "installing the compiler that checks the browser library"
+	npm ci --prefix tests/web --no-audit --no-fund --silent
+	touch $@
+
+# The browser, Node and the recorded speech of the tests, from Debian.
 debian:
 	@missing=()
 	command -v chromium >/dev/null || missing+=(chromium)
+	command -v node >/dev/null || missing+=(nodejs)
+	command -v npm >/dev/null || missing+=(npm)
 	test -d /usr/share/pocketsphinx/test/data/librivox || missing+=(pocketsphinx-testdata)
 	if (( $${#missing[@]} == 0 )); then exit 0; fi
 	if (( EUID == 0 )) && command -v apt-get >/dev/null; then
@@ -98,7 +105,7 @@ debian:
 	fi
 
 clean:
-	@rm -rf $(VENV) $(VENV_CODA) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(VENV_CODA) tests/web/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/stamp-python $(VENV_CODA)/stamp-python:

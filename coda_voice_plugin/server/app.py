@@ -13,7 +13,9 @@ from aiohttp import web
 from ..errors import PluginError, VoiceError
 from ..host import Host
 from .clients import DOOR, HOST, Door, Limits
-from .origins import guard, is_loopback
+from .history import add_history
+from .nearness import is_from_here
+from .origins import guard
 from .voice import VoiceSocket
 
 Reload = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -46,7 +48,7 @@ def make_app(
     app[HOST], app[DOOR] = host, door
 
     async def voice(request: web.Request) -> web.WebSocketResponse:
-        return await door.serve(VoiceSocket(host, door.limits), request)
+        return await door.serve(VoiceSocket(host, door), request)
 
     async def health(request: web.Request) -> web.Response:
         return web.json_response(report_health(host), headers={"Cache-Control": "no-store"})
@@ -63,6 +65,7 @@ def make_app(
     app.router.add_get("/health", health)
     app.router.add_post("/admin/reload", admin_reload)
     app.router.add_post("/admin/model", admin_model)
+    add_history(app, host)
     _add_protocols(app, host)
     app.on_shutdown.append(door.hang_up)
     return app
@@ -112,8 +115,7 @@ async def answer_model(request: web.Request, host: Host) -> web.Response:
 
 
 def _only_from_here(request: web.Request) -> None:
-    direct = not any(name in request.headers for name in ("Forwarded", "X-Forwarded-For"))
-    if not (direct and is_loopback(request.remote or "")):
+    if not is_from_here(request):
         raise web.HTTPForbidden(text="only a program on this machine may change the settings.")
 
 
@@ -131,6 +133,9 @@ def _file(path: Path) -> Callable[[web.Request], Awaitable[web.Response]]:
     body = path.read_bytes()
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     headers = {**_HEADERS, "ETag": tag}
+    if path.suffix == ".js":
+        # modules and worklets of another page's <coda-voice>; what it may do, `stranger` decides
+        headers["Access-Control-Allow-Origin"] = "*"
 
     async def answer(request: web.Request) -> web.Response:
         if request.headers.get("If-None-Match") == tag:

@@ -1,14 +1,22 @@
 // The conversation in words: what you say as it is understood, what Coda says as it is heard.
 
-const LABELS = {
+/** English; another language comes with the constructor. */
+export const WORDS = {
   endpoint: "You had finished",
   stt: "Words understood",
   llm_first_token: "First word thought",
   tts_first_audio: "First sound made",
   first_audio: "First sound sent",
   first_content: "First word of the answer",
+  heard: "First sound heard",
+  capture: "Sound on its way",
+  you: "You",
+  cutOff: "cut off",
+  broke: "(broke off)",
+  noAnswer: "(no answer)",
+  took: "answered after {s} seconds; details",
 };
-const LENGTHS = { capture: "Sound on its way" }; // no milestone: how long something took
+const LENGTHS = ["capture"]; // no milestone: how long something took, up to the beginning
 const MOST_CUT = 12; // struck words shown of what was never heard
 const MOST_REPLIES = 4; // replies that may still change
 
@@ -18,10 +26,25 @@ export class Captions {
   #open = null; // the user's line that is being said
   #last = null; // the user's last line, while nobody answered it
   #replies = new Map(); // turn -> {line, words, played, over}
+  #past = new Set(); // turns that were there before
+  #reading = false; // scrolled up, away from the newest line
+  #word;
 
-  constructor(list, spoken) {
+  /** `word` gives the text for a key of WORDS. */
+  constructor(list, spoken, word = (key) => WORDS[key]) {
     this.#list = list;
     this.#spoken = spoken;
+    this.#word = word;
+    let height = 0;
+    list.addEventListener("scroll", () => {
+      // one that is told only now was made in a list of another height, and says nothing
+      if (list.clientHeight === height) this.#reading = !this.#atEnd();
+    });
+    // when something else takes its room, the newest line stays in sight
+    new ResizeObserver(() => {
+      height = list.clientHeight;
+      if (!this.#reading) list.scrollTop = list.scrollHeight;
+    }).observe(list);
   }
 
   get empty() {
@@ -32,7 +55,18 @@ export class Captions {
   hangUp() {
     for (const turn of this.#replies.keys()) this.cut(turn);
     this.#replies.clear();
+    this.#past.clear();
     this.#open = this.#last = null;
+  }
+
+  /** What was said before this page was opened. */
+  past(turns) {
+    for (const turn of turns) {
+      if (turn.user) this.#add(make("li", "user", turn.user));
+      this.#settled(turn);
+      this.#past.add(turn.index);
+    }
+    this.#replies.clear();
   }
 
   note(text) {
@@ -57,7 +91,7 @@ export class Captions {
     if (final) {
       this.#last = this.#open;
       this.#open = null;
-      this.#say(`You: ${text}`);
+      this.#say(`${this.#word("you")}: ${text}`);
     }
     follow();
   }
@@ -95,15 +129,18 @@ export class Captions {
   }
 
   turn(turn) {
-    const reply = turn.generated || turn.assistant ? this.#reply(turn.index) : null;
-    if (reply) {
-      reply.over = true;
-      const follow = this.#following();
-      this.#settle(reply, turn);
-      follow();
-      this.#say(`Coda: ${turn.assistant}`);
-    }
+    if (!this.#past.has(turn.index) && this.#settled(turn)) this.#say(`Coda: ${turn.assistant}`);
     this.#last = null;
+  }
+
+  #settled(turn) {
+    if (!turn.generated && !turn.assistant) return false;
+    const reply = this.#reply(turn.index);
+    reply.over = true;
+    const follow = this.#following();
+    this.#settle(reply, turn);
+    follow();
+    return true;
   }
 
   // The words of the record are the truth: heard ones plain, the rest struck.
@@ -115,11 +152,11 @@ export class Captions {
       const written = turn.generated.split(/\s+/).filter(Boolean);
       const lost = written.slice(heard.length);
       const struck = make("s", "", lost.slice(0, MOST_CUT).join(" "));
-      struck.setAttribute("aria-label", "cut off");
+      struck.setAttribute("aria-label", this.#word("cutOff"));
       if (lost.length) words.append(struck, lost.length > MOST_CUT ? " …" : " ");
     }
     if (turn.error) {
-      words.append(make("span", "broke", heard.length ? "(broke off)" : "(no answer)"));
+      words.append(make("span", "broke", this.#word(heard.length ? "broke" : "noAnswer")));
     }
     const first = turn.timings_ms.first_audio ?? turn.timings_ms.llm_first_token;
     if (first !== undefined) this.#latency(reply.line, first, turn);
@@ -133,11 +170,12 @@ export class Captions {
   }
 
   #latency(line, first, turn) {
-    const button = make("button", "took", `${(first / 1000).toFixed(2)} s`);
+    const seconds = (first / 1000).toFixed(2);
+    const button = make("button", "took", `${seconds} s`);
     button.type = "button";
     button.setAttribute("aria-expanded", "false");
-    button.setAttribute("aria-label", `answered after ${(first / 1000).toFixed(2)} seconds; details`);
-    const fall = waterfall(turn.timings_ms);
+    button.setAttribute("aria-label", this.#word("took").replace("{s}", seconds));
+    const fall = waterfall(turn.timings_ms, this.#word);
     fall.hidden = true;
     button.addEventListener("click", () => {
       fall.hidden = !fall.hidden;
@@ -176,11 +214,15 @@ export class Captions {
 
   // Stay at the bottom if the reader is there; never pull away one who has scrolled up.
   #following() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#list;
-    const there = scrollHeight - scrollTop - clientHeight < 40;
+    const there = this.#atEnd();
     return () => {
       if (there) this.#list.scrollTop = this.#list.scrollHeight;
     };
+  }
+
+  #atEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    return scrollHeight - scrollTop - clientHeight < 40;
   }
 
   // Finished lines only: a screen reader must not be told of every word.
@@ -197,28 +239,30 @@ function make(name, kind = "", text = "") {
 }
 
 /** Milestones of a turn, each bar from the one before it, to scale. */
-function waterfall(timings) {
+export function waterfall(timings, word = (key) => WORDS[key]) {
   const list = make("dl", "fall");
-  const marks = Object.entries(timings).filter(([name]) => !(name in LENGTHS));
+  const marks = Object.entries(timings).filter(([name]) => !LENGTHS.includes(name));
   marks.sort((a, b) => a[1] - b[1]);
-  const whole = Math.max(1, ...marks.map(([, at]) => at));
-  let before = 0;
-  for (const [name, at] of marks) {
-    const from = Math.max(0, before);
+  const lengths = LENGTHS.filter((name) => timings[name] > 0).map((name) => [name, timings[name]]);
+  const ahead = Math.max(0, ...lengths.map(([, length]) => length));
+  const whole = ahead + Math.max(1, ...marks.map(([, at]) => at));
+  const row = (name, from, to, ms) => {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     svg.setAttribute("aria-hidden", "true");
-    bar.setAttribute("x", `${(100 * from) / whole}%`);
-    bar.setAttribute("width", `${Math.max(0.8, (100 * (Math.max(0, at) - from)) / whole)}%`);
+    bar.setAttribute("x", `${(100 * (ahead + from)) / whole}%`);
+    bar.setAttribute("width", `${Math.max(0.8, (100 * (to - from)) / whole)}%`);
     bar.setAttribute("height", "100%");
     svg.append(bar);
-    list.append(make("dt", "", LABELS[name] ?? name), svg, make("dd", "", `${Math.round(at)} ms`));
-    before = at;
-  }
-  for (const [name, label] of Object.entries(LENGTHS)) {
-    if (name in timings) {
-      list.append(make("dt", "", label), make("span"), make("dd", "", `${Math.round(timings[name])} ms`));
-    }
+    // a strategy's own stage has no word here
+    const label = word(name) ?? name.replaceAll("_", " ");
+    list.append(make("dt", "", label), svg, make("dd", "", `${Math.round(ms)} ms`));
+  };
+  for (const [name, length] of lengths) row(name, -length, 0, length);
+  let before = 0;
+  for (const [name, at] of marks) {
+    row(name, before, Math.max(before, at), at);
+    before = Math.max(before, at);
   }
   return list;
 }

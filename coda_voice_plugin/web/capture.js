@@ -4,6 +4,7 @@ class Capture extends AudioWorkletProcessor {
   #frame = new Int16Array(Math.round(sampleRate / 50));
   #filled = 0;
 
+  /** @param {Float32Array[][]} inputs */
   process([channels]) {
     const count = channels.length;
     for (let i = 0; count && i < channels[0].length; i++) {

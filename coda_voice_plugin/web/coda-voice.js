@@ -1,45 +1,93 @@
 // Coda's voice in a browser: connection, microphone, loudspeaker. No user interface.
 //
 //   const voice = new CodaVoice();                     // or new CodaVoice("wss://host/v1/voice")
-//   voice.addEventListener("user_text", ({ detail }) => ...);
+//   voice.on("user_text", ({ text }) => ...);
 //   await voice.start();                               // from a click: browsers want a gesture
 //
-// Every message of the protocol (docs/protocol.md) is an event of its type; besides:
-//   phase    {phase: "idle" | "connecting" | "open" | "waiting", seconds?, why?}
+// Every message of the protocol (docs/protocol.md) is an event of its type, with the message as
+// its detail; besides (types: events.d.ts):
+//   phase    {phase: "idle" | "connecting" | "open" | "waiting", seconds?, why?, blocked}
+//            blocked: the browser plays nothing before the next click or key
 //   played   {turn, samples, done}    what has left the loudspeaker
+//   devices  {}                       a device came or went: see devices()
 //   trouble  {code, message}          in words for a person
 
-const PROTOCOL = "coda.voice.v1";
-const BACK_OFF = [1, 2, 4, 8, 15]; // seconds
-const BUSY_WAIT = 15;
-const MOST_UNSENT = 1; // seconds of microphone that may wait in the socket, then frames are dropped
-const DEFAULT_INPUT = 48000;
-const DEFAULT_OUTPUT = 24000;
+import { Connection } from "./connection.js";
+import { explain, listDevices, loudness, Microphone } from "./devices.js";
+import { OPUS_RATE, Output } from "./output.js";
+import { Presence } from "./presence.js";
+
+const DEFAULT_INPUT = 48000; // without a microphone; browsers can all open one at this rate
+const FRAME_MS = 20;
+const HERE = /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/;
+
+/** @typedef {import("./events.js").EventMap} EventMap */
+/** @typedef {import("./events.js").Listening} Listening */
+/** @typedef {import("./events.js").Options} Options */
 
 export class CodaVoice extends EventTarget {
-  #url;
-  #socket = null;
-  #microphone = null; // {stream, context, meter}
-  #speaker = null; // {context, node, meter}
-  #phase = "idle";
+  #connection;
+  #presence;
+  #output;
+  #options;
+  #remote; // the server is on another machine
+  /** @type {Microphone | null} */
+  #microphone = null;
   #muted = false;
-  #attempt = 0;
-  #timer = 0;
-  #busy = false;
-  #fatal = null;
-  #held = null; // messages for a speaker that is being opened
-  #rate = DEFAULT_INPUT; // of the microphone, as told to the server
-  #unsent = []; // text given before the socket was open
-  session = null; // id of the conversation to go on with, or null for a new one
-  stats = { framesSent: 0, framesDropped: 0, soundPlayed: 0 };
+  #run = 0; // grows with each start() and end()
+  #rate = DEFAULT_INPUT; // of the microphone, as told to the server; 0: nothing was told
+  /** @type {typeof import("./opus.js") | null} */
+  #opus = null; // offered to the server
+  /** @type {import("./opus.js").OpusMicrophone | null} */
+  #coder = null;
 
-  constructor(url = new URL("/v1/voice", import.meta.url).href.replace(/^http/, "ws")) {
+  /** @param {string} [url]
+   *  @param {Options} [options] */
+  constructor(url = new URL("/v1/voice", import.meta.url).href.replace(/^http/, "ws"), options = {}) {
     super();
-    this.#url = url;
+    this.#options = options;
+    this.#remote = !HERE.test(new URL(url).hostname);
+    const owner = {
+      hello: () => this.#hello(),
+      /** @type {(ready: import("./events.js").Ready, fresh: boolean) => void} */
+      ready: (ready, fresh) => this.#welcome(ready, fresh),
+      /** @type {(event: import("./events.js").ServerEvent) => void} */
+      event: (event) => {
+        this.#output.follow(event);
+        this.#emit(event.type, event);
+      },
+      /** @type {(frame: ArrayBuffer) => void} */
+      speech: (frame) => this.#output.hear(frame),
+      /** @type {(phase: import("./events.js").Phase, more: object) => void} */
+      phase: (phase, more) => {
+        if (phase === "idle") this.#closeDevices();
+        this.#tellPhase(more);
+      },
+      /** @type {(code: string, message: string) => void} */
+      over: (code, message) => this.#emit("trouble", { code, message }),
+      /** @type {(slow: boolean, rtt: number) => void} */
+      measured: (slow, rtt) => this.#coder?.adapt(slow, rtt),
+    };
+    this.#connection = new Connection(url, owner, options.resume ?? "tab");
+    const act = {
+      back: () => this.retry(),
+      leave: () => this.#report(this.#output.now()),
+      blocked: () => this.#tellPhase(),
+      devices: () => this.#emit("devices", {}),
+    };
+    this.#presence = new Presence(act, options.wakeLock ?? false);
+    this.#output = new Output(
+      (played) => {
+        this.#report(played);
+        this.#emit("played", played);
+      },
+      (context) => this.#presence.watch(context),
+    );
+    this.#output.device = options.output ?? "";
   }
 
   get phase() {
-    return this.#phase;
+    return this.#connection.phase;
   }
 
   get muted() {
@@ -50,324 +98,274 @@ export class CodaVoice extends EventTarget {
     return this.#microphone !== null;
   }
 
-  /** Begin a conversation. Without the microphone Coda can be written to. */
-  async start({ microphone = true } = {}) {
-    if (this.#phase !== "idle") {
-      if (!microphone || this.#microphone || (await this.#join())) return;
-      this.end();
-    }
-    this.#attempt = 0;
-    this.#enter("connecting");
-    try {
-      await this.#openSpeaker(DEFAULT_OUTPUT);
-      if (microphone) await this.#openMicrophone();
-    } catch (error) {
-      this.end();
-      this.#trouble(...explain(error));
-      return;
-    }
-    if (this.#phase === "connecting") this.#connect();
-    else this.#closeDevices(); // ended while the browser asked for the microphone
+  /** The browser plays nothing before the next click or key. */
+  get blocked() {
+    return this.#presence.blocked;
   }
 
-  // Add the microphone to a conversation that was begun in writing.
-  async #join() {
-    if (this.#phase !== "open") return false;
-    try {
-      await this.#openMicrophone(this.#rate);
-    } catch (error) {
-      this.#closeMicrophone();
-      if (error.name === "NotSupportedError") return false; // this browser cannot change rates
-      this.#trouble(...explain(error));
+  /** A reload of this tab cut a conversation off; start() goes on with it. */
+  get resumable() {
+    return this.#connection.resumable;
+  }
+
+  /** Id of the conversation that lasts, or that start() goes on with; null: a new one. */
+  get session() {
+    return this.#connection.session ?? this.#connection.kept;
+  }
+
+  set session(session) {
+    this.#connection.session = session;
+  }
+
+  get stats() {
+    const bitrate = this.#coder?.bitrate ?? 0;
+    return { ...this.#connection.stats, ...this.#output.stats, bitrate };
+  }
+
+  /** Call `act` with the detail of each event of a type; returns what ends that.
+   *  @template {keyof EventMap} T
+   *  @param {T} type
+   *  @param {(detail: EventMap[T]) => void} act
+   *  @returns {() => void} */
+  on(type, act) {
+    /** @param {Event} event */
+    const listener = (event) => act(/** @type {CustomEvent} */ (event).detail);
+    this.addEventListener(type, listener);
+    return () => this.removeEventListener(type, listener);
+  }
+
+  /** Begin a conversation. Without the microphone Coda can be written to.
+   *  @param {{microphone?: boolean}} [how] */
+  async start({ microphone = true } = {}) {
+    if (this.phase !== "idle") {
+      if (microphone && !this.#microphone) await this.#join();
+      return;
     }
-    this.#emit("phase", { phase: this.#phase });
-    return true;
+    const run = ++this.#run;
+    this.#rate = 0;
+    this.#connection.begin();
+    this.#presence.begin();
+    try {
+      this.#opus = await this.#findOpus();
+      await this.#output.open(this.#opus !== null);
+      if (microphone) await this.#openMicrophone(this.#opus ? OPUS_RATE : undefined);
+    } catch (error) {
+      if (run === this.#run) this.#fail(error); // else it was ended meanwhile
+      return;
+    }
+    if (run === this.#run) this.#connection.connect();
+  }
+
+  /** Add the microphone to a conversation that was begun in writing. */
+  async #join() {
+    try {
+      await this.#openMicrophone(this.#rate || undefined);
+    } catch (error) {
+      this.#emit("trouble", explain(error));
+    }
+    this.#tellPhase();
   }
 
   /** Hang up. */
   end() {
-    clearTimeout(this.#timer);
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(1000);
-    this.#closeDevices();
-    this.#unsent = [];
-    this.#enter("idle");
+    this.#run++;
+    this.#connection.end();
   }
 
   /** Make Coda stop speaking. */
   stop() {
-    this.#send({ type: "stop" });
+    this.send({ type: "stop" });
   }
 
-  /** Say it in writing; a conversation without microphone is begun if there is none. */
+  /** Say it in writing; a conversation without microphone is begun if there is none.
+   *  @param {string} text */
   async say(text) {
-    this.#unsent.push(text);
-    if (this.#phase === "idle") await this.start({ microphone: false });
-    this.#flushText();
+    this.#connection.send({ type: "text", text }, true);
+    if (this.phase === "idle") await this.start({ microphone: false });
   }
 
-  /** Push-to-talk. */
+  /** Push-to-talk.
+   *  @param {boolean} down */
   talk(down) {
-    this.#send({ type: "talk", down });
+    this.send({ type: "talk", down });
   }
 
+  /** @param {boolean} muted */
   mute(muted) {
     this.#muted = muted;
-    for (const track of this.#microphone?.stream.getTracks() ?? []) track.enabled = !muted;
+    this.#microphone?.mute(muted);
+    this.send({ type: "mute", muted });
+  }
+
+  /** Any message of the protocol; without a conversation it is lost.
+   *  @param {import("./events.js").ClientMessage} message */
+  send(message) {
+    this.#connection.send(message);
   }
 
   /** Try to connect now instead of at the end of the wait. */
   retry() {
-    if (this.#phase === "waiting") this.#connect();
+    this.#connection.retry();
   }
 
-  /** Loudness of "user" or "coda" now: 0 (silence) to 1. */
+  /** Loudness now: 0 (silence) to 1.
+   *  @param {"user" | "coda"} who */
   level(who) {
-    return loudness((who === "user" ? this.#microphone : this.#speaker)?.meter);
+    return loudness((who === "user" ? this.#microphone : this.#output)?.meter);
   }
 
-  /** Coda's spectrum now into `bins` (Uint8Array). */
+  /** Coda's spectrum now.
+   *  @param {Uint8Array<ArrayBuffer>} bins */
   spectrum(bins) {
-    if (this.#speaker) this.#speaker.meter.getByteFrequencyData(bins);
+    if (this.#output.meter) this.#output.meter.getByteFrequencyData(bins);
     else bins.fill(0);
   }
 
-  // The connection.
-
-  #connect() {
-    clearTimeout(this.#timer);
-    this.#busy = false;
-    this.#fatal = null;
-    this.#enter("connecting");
-    const socket = new WebSocket(this.#url, PROTOCOL);
-    this.#socket = socket;
-    socket.binaryType = "arraybuffer";
-    const rate = (this.#rate = this.#microphone?.context.sampleRate ?? DEFAULT_INPUT);
-    const hello = { type: "hello", rate, reports_playback: true };
-    if (this.session) hello.session = this.session;
-    socket.onopen = () => this.#send(hello);
-    socket.onmessage = ({ data }) => {
-      if (socket === this.#socket) this.#receive(data);
-    };
-    socket.onclose = ({ code }) => {
-      if (socket === this.#socket) this.#lost(code);
-    };
+  /** Microphones and, where they can be chosen, loudspeakers: {inputs, outputs} of {id, label}. */
+  devices() {
+    return listDevices();
   }
 
-  #receive(data) {
-    if (data instanceof ArrayBuffer) {
-      const header = new DataView(data);
-      const [turn, start] = [header.getUint32(0, true), header.getUint32(4, true)];
-      this.#play({ type: "speech", turn, start, pcm: data.slice(8) });
-      return;
+  /** How the microphone listens now, as the browser tells it; null without one. */
+  get listens() {
+    return this.#microphone?.settings ?? null;
+  }
+
+  /** Change echo cancellation and so on, at once; false when the browser refused, which is told
+   *  as trouble.
+   *  @param {Listening} wishes */
+  async configure(wishes) {
+    const options = { ...this.#options, ...wishes };
+    try {
+      await this.#microphone?.change(options, this.#muted);
+    } catch (error) {
+      this.#emit("trouble", explain(error));
+      return false;
     }
-    const event = JSON.parse(data);
-    switch (event.type) {
-      case "ready":
-        this.#attempt = 0;
-        this.#welcome(event);
-        return;
-      case "hold":
-        this.#play({ type: "hold", turn: event.turn, held: event.held });
-        break;
-      case "flush":
-        this.#play({ type: "flush", turn: event.turn });
-        break;
-      case "speech_end":
-        this.#play({ type: "end", turn: event.turn, samples: event.samples });
-        break;
-      case "problem":
-        this.#busy = event.code === "busy";
-        if (event.fatal) this.#fatal = event;
+    this.#options = options;
+    return true;
+  }
+
+  /** @param {string} id  "": the system's */
+  setInput(id) {
+    return this.configure({ input: id });
+  }
+
+  /** @param {string} id  "": the system's */
+  async setOutput(id) {
+    try {
+      await this.#output.lead(id);
+    } catch (error) {
+      this.#emit("trouble", explain(error));
+      return false;
     }
-    this.#emit(event.type, event);
+    return true;
   }
 
-  async #welcome(event) {
-    if (this.#speaker?.context.sampleRate !== event.output_rate) {
-      this.#held = [];
-      await this.#openSpeaker(event.output_rate);
-      for (const message of (this.#held ?? []).splice(0)) this.#speaker.node.port.postMessage(message);
-      this.#held = null;
-    }
-    this.#enter("open");
-    this.#emit("ready", event);
-    this.#flushText();
+  #hello() {
+    this.#rate = this.#microphone?.context.sampleRate ?? DEFAULT_INPUT;
+    /** @type {Record<string, unknown>} */
+    const hello = { rate: this.#rate };
+    if (this.#options.events) hello.events = this.#options.events;
+    if (this.#opus) hello.output = ["opus", "pcm16"];
+    if (this.#opus && this.#rate === OPUS_RATE) hello.input = "opus";
+    return hello;
   }
 
-  #play(message) {
-    if (this.#held) this.#held.push(message);
-    else this.#speaker?.node.port.postMessage(message, message.pcm ? [message.pcm] : []);
-  }
-
-  #lost(code) {
-    this.#socket = null;
-    this.#play({ type: "clear" });
-    if (this.#busy) {
-      this.#wait(BUSY_WAIT, "busy");
-    } else if (code === 1000 || this.#fatal) {
-      const fatal = this.#fatal;
-      this.end();
-      if (fatal) this.#trouble(fatal.code, fatal.message);
-    } else {
-      this.#wait(BACK_OFF[Math.min(this.#attempt++, BACK_OFF.length - 1)], "lost");
-    }
-  }
-
-  #wait(seconds, why) {
-    this.#enter("waiting", { seconds, why });
-    this.#timer = setTimeout(
-      () => (seconds > 1 ? this.#wait(seconds - 1, why) : this.#connect()),
-      1000,
-    );
-  }
-
-  #send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
-  }
-
-  #flushText() {
-    if (this.#phase !== "open") return;
-    for (const text of this.#unsent.splice(0)) this.#send({ type: "text", text });
-  }
-
-  // Devices.
-
-  async #openMicrophone(sampleRate = undefined) {
-    if (!window.isSecureContext || !navigator.mediaDevices) throw new Error("insecure");
-    const stream = await navigator.mediaDevices.getUserMedia({
-      audio: {
-        echoCancellation: true,
-        noiseSuppression: true,
-        autoGainControl: true,
-        channelCount: 1,
-      },
-    });
-    const context = new AudioContext({ latencyHint: "interactive", sampleRate });
-    this.#microphone = { stream, context, meter: null };
-    await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
-    const source = context.createMediaStreamSource(stream);
-    const node = new AudioWorkletNode(context, "coda-capture");
-    const meter = makeMeter(context);
-    this.#microphone.meter = meter;
-    const most = context.sampleRate * 2 * MOST_UNSENT;
-    node.port.onmessage = ({ data }) => {
-      if (this.#phase !== "open") return;
-      if (this.#socket.bufferedAmount > most) {
-        this.stats.framesDropped++;
-      } else {
-        this.#socket.send(data);
-        this.stats.framesSent++;
+  /** @param {import("./events.js").Ready} ready
+   *  @param {boolean} fresh */
+  #welcome(ready, fresh) {
+    if (fresh) {
+      /** @param {unknown} error */
+      const fail = (error) => this.#fail(error);
+      this.#output.begin(ready, this.#opus, fail).catch(fail);
+      this.#closeCoder();
+      if (this.#opus && ready.input === "opus") {
+        const { sound } = this.#connection;
+        this.#coder = new this.#opus.OpusMicrophone(sound, fail);
       }
-    };
-    // a worklet runs only while its (silent) output leads somewhere
-    source.connect(meter).connect(node).connect(context.destination);
-    const [track] = stream.getTracks();
-    track.onended = () => {
-      if (this.#microphone?.stream !== stream) return;
-      this.end();
-      this.#trouble("unplugged", "The microphone is gone. Connect it again and press the button.");
-    };
-    track.enabled = !this.#muted;
-    await context.resume();
-  }
-
-  async #openSpeaker(sampleRate) {
-    const old = this.#speaker;
-    const context = new AudioContext({ latencyHint: "interactive", sampleRate });
-    await context.audioWorklet.addModule(new URL("playback.js", import.meta.url));
-    const node = new AudioWorkletNode(context, "coda-playback", {
-      numberOfInputs: 0,
-      outputChannelCount: [1],
-    });
-    const meter = makeMeter(context);
-    node.connect(meter).connect(context.destination);
-    node.port.onmessage = ({ data }) => this.#played(data, context);
-    this.#speaker = { context, node, meter };
-    old?.context.close();
-    context.resume();
-  }
-
-  #played({ turn, samples, done, still }, context) {
-    const ahead = done || still ? 0 : Math.round((context.outputLatency || 0) * context.sampleRate);
-    const heard = Math.max(0, samples - ahead);
-    this.stats.soundPlayed = Math.max(this.stats.soundPlayed, heard);
-    this.#send({ type: "played", turn, samples: heard, final: done });
-    this.#emit("played", { turn, samples: heard, done });
-  }
-
-  #closeMicrophone() {
-    for (const track of this.#microphone?.stream.getTracks() ?? []) {
-      track.onended = null;
-      track.stop();
+      if (this.#muted || ready.resumed === "live") this.mute(this.#muted);
     }
-    this.#microphone?.context.close();
-    this.#microphone = null;
+    this.#emit("ready", ready);
+  }
+
+  async #findOpus() {
+    const { codec = "auto" } = this.#options;
+    if (codec === "pcm16" || (codec === "auto" && !this.#remote)) return null;
+    const opus = await import("./opus.js");
+    return (await opus.hasOpus()) ? opus : null;
+  }
+
+  /** @param {number | undefined} rate */
+  async #openMicrophone(rate) {
+    const run = this.#run;
+    /** @param {ArrayBuffer} pcm */
+    const onframe = (pcm) => {
+      if (this.#coder) this.#coder.give(pcm);
+      else this.#connection.sound(pcm, FRAME_MS);
+    };
+    let microphone;
+    try {
+      microphone = await Microphone.open(this.#options, rate, onframe);
+    } catch (error) {
+      // not every browser gives another rate than the device's
+      if (!rate || /** @type {Error} */ (error).name !== "NotSupportedError") throw error;
+      microphone = await Microphone.open(this.#options, undefined, onframe);
+    }
+    if (run !== this.#run || this.#microphone) return microphone.close();
+    this.#microphone = microphone;
+    microphone.mute(this.#muted);
+    microphone.onlost = () => this.#unplugged();
+    this.#presence.watch(microphone.context);
+    // the server was told another rate: it is told this one, and goes on
+    if (this.#rate && microphone.context.sampleRate !== this.#rate) this.#connection.connect();
+  }
+
+  async #unplugged() {
+    try {
+      await this.#microphone?.change({ ...this.#options, input: "" }, this.#muted);
+      this.#emit("devices", {});
+    } catch {
+      this.end();
+      const message = "The microphone is gone. Connect it again and press the button.";
+      this.#emit("trouble", { code: "unplugged", message });
+    }
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    this.end();
+    this.#emit("trouble", explain(error));
+  }
+
+  /** @param {import("./events.js").Played | null} played */
+  #report(played) {
+    if (!played) return;
+    const { turn, samples, done } = played;
+    this.send({ type: "played", turn, samples, final: done });
+  }
+
+  #closeCoder() {
+    this.#coder?.close();
+    this.#coder = null;
   }
 
   #closeDevices() {
-    this.#closeMicrophone();
-    this.#speaker?.context.close();
-    this.#speaker = this.#held = null;
+    this.#closeCoder();
+    this.#output.close();
+    this.#microphone?.close();
+    this.#microphone = null;
+    this.#presence.end();
   }
 
-  #enter(phase, more = {}) {
-    const same = phase === this.#phase && !more.seconds;
-    this.#phase = phase;
-    if (!same) this.#emit("phase", { phase, ...more });
+  #tellPhase(more = {}) {
+    this.#emit("phase", { phase: this.phase, ...more, blocked: this.blocked });
   }
 
-  #trouble(code, message) {
-    this.#emit("trouble", { code, message });
-  }
-
+  /** @template {keyof EventMap} T
+   *  @param {T} type
+   *  @param {EventMap[T]} detail */
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
-  }
-}
-
-function makeMeter(context) {
-  const meter = context.createAnalyser();
-  meter.fftSize = 512;
-  meter.smoothingTimeConstant = 0.6;
-  return meter;
-}
-
-const window512 = new Float32Array(512);
-
-function loudness(meter) {
-  if (!meter) return 0;
-  meter.getFloatTimeDomainData(window512);
-  let sum = 0;
-  for (const sample of window512) sum += sample * sample;
-  const decibels = 10 * Math.log10(sum / window512.length + 1e-10);
-  return Math.max(0, Math.min(1, (decibels + 55) / 45));
-}
-
-/** What went wrong with the devices, and the way out, as [code, sentence]. */
-function explain(error) {
-  if (error.message === "insecure") {
-    return [
-      "insecure",
-      "This page was opened over plain http from another machine, and browsers then give no " +
-        "microphone. Open it as http://localhost on the machine that runs Coda, forward the port " +
-        `with ssh -L ${location.port || 80}:localhost:${location.port || 80}, or serve it over ` +
-        "https. You can still type.",
-    ];
-  }
-  switch (error.name) {
-    case "NotAllowedError":
-      return [
-        "refused",
-        "The microphone was refused. Allow it with the icon beside this page's address, then " +
-          "press the button again. You can also type.",
-      ];
-    case "NotFoundError":
-      return ["none", "There is no microphone. Connect one and press the button. You can also type."];
-    case "NotReadableError":
-      return ["taken", "Another program holds the microphone. Close it there and press the button."];
-    default:
-      return ["sound", `Sound could not be started (${error.message}). Reload the page.`];
   }
 }

@@ -5,14 +5,17 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Ring {
   #canvas;
+  #host;
   #voice;
   #level = { user: 0, coda: 0 };
   #bins = new Uint8Array(256);
   #running = false;
 
-  constructor(canvas, voice) {
+  /** `host` carries the state, and the colours as custom properties. */
+  constructor(canvas, voice, host) {
     this.#canvas = canvas;
     this.#voice = voice;
+    this.#host = host;
     const again = () => this.show();
     still.addEventListener("change", again);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
@@ -24,7 +27,8 @@ export class Ring {
     this.#paint(0);
     if (this.#running) return;
     const frame = (time) => {
-      this.#running = document.body.dataset.state !== "idle" && !still.matches;
+      const { dataset, isConnected } = this.#host;
+      this.#running = isConnected && dataset.state !== "idle" && !still.matches;
       if (!this.#running) return this.#paint(0);
       this.#paint(time / 1000);
       requestAnimationFrame(frame);
@@ -42,11 +46,12 @@ export class Ring {
 
   #paint(time) {
     const size = this.#canvas.clientWidth;
+    if (!size) return; // it is not shown
     const scale = devicePixelRatio || 1;
     if (this.#canvas.width !== Math.round(size * scale)) {
       this.#canvas.width = this.#canvas.height = Math.round(size * scale);
     }
-    const style = getComputedStyle(document.documentElement);
+    const style = getComputedStyle(this.#host);
     const colour = (name) => style.getPropertyValue(`--${name}`);
     const pen = this.#canvas.getContext("2d");
     pen.setTransform(scale, 0, 0, scale, 0, 0);
@@ -64,7 +69,7 @@ export class Ring {
       pen.globalAlpha = 1;
     };
     const turn = 2 * Math.PI;
-    switch (document.body.dataset.state) {
+    switch (this.#host.dataset.state) {
       case "idle":
         arc(radius + 8, 0, turn, 1.5, colour("line"));
         break;

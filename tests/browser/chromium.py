@@ -85,7 +85,7 @@ async def empty_page(browser: Any, **settings: Any) -> AsyncIterator[Any]:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         yield page
-        assert not errors
+        assert not errors, errors
     finally:
         await context.close()
 

@@ -1,6 +1,6 @@
 """Make docs/images/page-*.png: the page in a real conversation with the real engines.
 
-Run it from the project's folder: ``python tests/browser/screenshots.py``.
+Run it from the project's folder: ``PYTHONPATH=tests python tests/browser/screenshots.py``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from coda_voice_plugin import Host, VoiceConfig, open_host
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-SPEAKING = """(least) => document.body.dataset.state === 'speaking' && coda.level('coda') > 0.6
-  && document.querySelectorAll('#talk li:last-child span:not(.unheard)').length >= least"""
+STATE = "document.querySelector('coda-voice').state"
+SPEAKING = f"""(least) => {STATE} === 'speaking' && coda.level('coda') > 0.6
+  && document.querySelector('coda-voice').shadowRoot
+    .querySelectorAll('#talk li:last-child span:not(.unheard)').length >= least"""
 
 
 async def talk(host: Host, folder: Path) -> Path:
@@ -41,20 +43,30 @@ async def picture(url: str, microphone: Path, name: str, theme: str, size: dict[
         page.set_default_timeout(90_000)
         await page.goto(url)
         await page.evaluate(RECORD)
-        await page.wait_for_function("() => document.getElementById('engines').textContent")
+        await page.locator("#engines", has_text="ollama").wait_for()
         await page.screenshot(path=IMAGES / f"page-{name}-idle.png")
         await page.click("#button")
-        await page.wait_for_function("() => document.body.dataset.state === 'hearing'")
+        await page.wait_for_function(f"() => {STATE} === 'hearing'")
         await page.wait_for_function("() => coda.level('user') > 0.6")
         await page.screenshot(path=IMAGES / f"page-{name}-listening.png")
         await page.wait_for_function(SPEAKING, arg=8)
         await page.click("#stop")
         await page.mouse.move(5, 5)
-        await page.locator(".took").wait_for()
+        await page.locator(".took").first.wait_for()
         await page.wait_for_function(SPEAKING, arg=5)
         await page.screenshot(path=IMAGES / f"page-{name}.png")
         await page.locator(".took").first.click()
         await page.screenshot(path=IMAGES / f"page-{name}-latency.png")
+        await page.click("#end")
+        await page.click("#more")
+        for tab, there in (
+            ("history", ".sessions"),
+            ("timing", ".facts dd"),
+            ("settings", "meter"),
+        ):
+            await page.locator(f'[data-key="{tab}"]').click()
+            await page.locator(there).first.wait_for(state="attached")
+            await page.screenshot(path=IMAGES / f"page-{name}-{tab}.png")
 
 
 async def main() -> None:

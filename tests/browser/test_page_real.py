@@ -86,7 +86,8 @@ async def test_it_hears_answers_and_stops_when_interrupted(host: Host, microphon
         await page.locator(".coda s").first.wait_for()
         told: list[dict[str, Any]] = await page.evaluate("told")
         await page.wait_for_function(
-            "() => coda.level('coda') === 0 || document.body.dataset.state === 'speaking'"
+            "() => coda.level('coda') === 0 "
+            "|| document.querySelector('coda-voice').state === 'speaking'"
         )
         # and it hears what it was interrupted with
         await page.locator(".took").first.click()

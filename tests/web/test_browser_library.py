@@ -28,7 +28,16 @@ LIBRARY = (
     "playback.js",
 )
 
-with_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node 20")
+
+def node_version() -> int:
+    """Its major version; 0: there is none."""
+    if shutil.which("node") is None:
+        return 0
+    said = subprocess.run(("node", "--version"), capture_output=True, text=True, check=True).stdout
+    return int(said.strip().removeprefix("v").partition(".")[0])
+
+
+with_node = pytest.mark.skipif(node_version() < 20, reason="needs node 20 or newer")
 with_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
 with_types = pytest.mark.skipif(not TSC.exists(), reason="needs `npm ci` in tests/web")
 
