@@ -176,6 +176,13 @@ class LanguageModel(Engine):
             async for _ in pieces:
                 pass
 
+    async def models(self) -> Sequence[str]:
+        """Names that :meth:`switch` may be given; empty where they are not known.
+
+        Raises EngineError when they cannot be asked for.
+        """
+        return ()
+
     async def switch(self, model: str) -> None:
         """Use ``model`` from the next answer on; the conversation is not the mind's, it goes on.
 

@@ -88,6 +88,10 @@ class AutoMind(LanguageModel):
         mind = self._opened()
         await mind.read(messages, tools=tools if mind.supports_tools else ())
 
+    async def models(self) -> Sequence[str]:
+        """Those of the mind that answers."""
+        return await self._opened().models()
+
     async def switch(self, model: str) -> None:
         """Another model of the same mind; it goes on being a server's or the embedded one."""
         await self._opened().switch(model)

@@ -135,6 +135,15 @@ class LlamaCpp(LanguageModel):
             self._all.clear()
             thread.close()
 
+    async def models(self) -> list[str]:
+        """Those of the table that were fetched."""
+        cache = self.config.models
+        return [
+            name
+            for name, known in weights.KNOWN.items()
+            if known.is_gguf and await asyncio.to_thread(weights.verified, name, cache)
+        ]
+
     async def switch(self, model: str) -> None:
         """Load another GGUF file, then let it answer; both are in memory for a moment.
 

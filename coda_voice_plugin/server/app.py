@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
@@ -131,6 +132,7 @@ def _files() -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
 
 def _file(path: Path) -> Callable[[web.Request], Awaitable[web.Response]]:
     body = path.read_bytes()
+    small = gzip.compress(body, mtime=0)
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     headers = {**_HEADERS, "ETag": tag}
     if path.suffix == ".js":
@@ -140,8 +142,13 @@ def _file(path: Path) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
-        kind = _TYPES[path.suffix]
-        return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+        kind, vary = _TYPES[path.suffix], {"Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            packed = {**headers, **vary, "Content-Encoding": "gzip"}
+            return web.Response(body=small, content_type=kind, charset="utf-8", headers=packed)
+        return web.Response(
+            body=body, content_type=kind, charset="utf-8", headers={**headers, **vary}
+        )
 
     return answer
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Any, get_args
 
 from aiohttp import web
 
@@ -31,14 +31,6 @@ MOST_SEARCHED = 200
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _MARKS = re.compile(r"[\\`*_\[\]<>&~|$]")
 _FORMATS = ("json", "markdown", "wav")
-
-
-@runtime_checkable
-class ListsModels(Protocol):
-    """A mind that can tell which models it could switch to."""
-
-    async def models(self) -> Sequence[str]:
-        """Their names. Raises EngineError."""
 
 
 class Refusal(Exception):
@@ -174,7 +166,7 @@ async def _choices(host: Host, request: web.Request) -> web.Response:
 
 async def _models(host: Host) -> tuple[list[str], str | None]:
     """Names to choose from, and why there are none; others may be written."""
-    if not host.label("llm") or not isinstance(host.llm, ListsModels):
+    if not host.label("llm"):
         return [], None
     try:
         return sorted(await host.llm.models()), None

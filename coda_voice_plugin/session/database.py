@@ -50,6 +50,7 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute("PRAGMA foreign_keys = ON")
+    database.execute("PRAGMA secure_delete = ON")  # what is deleted is not left in free pages
     database.create_function("holds", 2, lambda text, folded: folded in text.casefold())
     if version < SCHEMA:
         _migrate(database)

@@ -100,6 +100,12 @@ class OllamaClient(LanguageModel):
         async with connected(self._settings) as connection:
             yield Library(self._settings, connection)
 
+    async def models(self) -> list[str]:
+        """The models on the server's disk that can chat."""
+        connection, _ = self._opened()
+        found = await Library(self._settings, connection).models()
+        return [each.name for each in found if can_chat(each.name, each.capabilities)]
+
     async def switch(self, model: str) -> None:
         """Load ``model``, then let it answer from the next request on; free the old one.
 

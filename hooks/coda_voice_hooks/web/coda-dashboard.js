@@ -14,6 +14,7 @@ const LOOK_AGAIN_MS = 3000;
 const INTERRUPTED_MS = 1200;
 const LATE_MS = 5000; // after hanging up, the last turn may still be told in the chat
 const CALM_MS = 250; // between two looks at the levels, for who wants less motion
+const NOT_HERE = "This conversation cannot go on here. Press the button to begin a new one.";
 
 const voice = new CodaVoice(new URL("v1", import.meta.url).href.replace(/^http/, "ws"));
 const panel = new Panel();
@@ -30,6 +31,11 @@ let doing = "listening"; // what the server says Coda does
 let hearing = false;
 let held = false; // Coda stands still because you speak
 let interrupted = 0;
+let connected = false;
+let watching = false; // the levels are drawn
+let session = null; // what the voice talks in, or talked in last
+let lease = 0; // ms that the server waits for this page after a drop
+let gone = null; // a conversation of the chat that the voice may not go on with
 let late = 0;
 let trouble = false;
 let pushToTalk = false;
@@ -37,9 +43,10 @@ let holding = false; // the talk key is down
 
 listenElsewhere(
   CodaDashboard.prototype,
-  (session) => session === voice.session && (live() || performance.now() < late),
+  (told) => told === session && (live() || performance.now() < late),
 );
 
+const chatSession = () => window.dashboard?.currentSessionId ?? null;
 const live = () => voice.phase !== "idle";
 const holds = () => pushToTalk && voice.phase === "open" && voice.listening;
 
@@ -53,12 +60,14 @@ function state() {
 }
 
 function hint(now) {
+  if (voice.blocked && voice.phase === "open") return "Click anywhere to hear Coda";
   if (now !== "muted" && holds()) {
     if (holding) return "Release to send";
     return touch.matches ? "Hold the button to talk" : "Hold the button or Space to talk";
   }
   switch (now) {
     case "idle":
+      if (voice.resumable && !chatSession()) return "Press, and the conversation goes on";
       return pushToTalk ? "Press, then hold to talk" : "Press, then just speak";
     case "listening":
       return "Just speak";
@@ -86,7 +95,8 @@ function show() {
 
 function watchLevels() {
   panel.level(voice.muted ? 0 : voice.level("user"), voice.level("coda"));
-  if (!live()) return;
+  watching = live();
+  if (!watching) return;
   if (calm.matches) setTimeout(watchLevels, CALM_MS);
   else requestAnimationFrame(watchLevels);
 }
@@ -112,27 +122,44 @@ const on = (type, act) =>
     show();
   });
 
+/** Nobody will tell what became of what was in the air. */
+function forget() {
+  captions.hangUp();
+  lines.hangUp();
+  doing = "listening";
+  holding = hearing = held = false;
+}
+
 on("phase", ({ phase, seconds, why }) => {
-  if (phase === "connecting") watchLevels();
-  if (phase === "open") clearTrouble();
-  if (phase === "idle" || phase === "waiting") {
-    captions.hangUp();
-    lines.hangUp();
-    late = performance.now() + LATE_MS;
-    doing = "listening";
-    holding = hearing = held = false;
+  if (live() && !watching) watchLevels();
+  if (phase === "open" && !connected) clearTrouble();
+  if (phase === "idle") {
+    forget();
+    // who hangs up without a connection is waited for, and only then the turn is told
+    late = performance.now() + LATE_MS + (connected ? 0 : lease);
   }
-  if (phase === "waiting") wait(seconds, why);
+  connected = phase === "open";
+  if (seconds) wait(seconds, why);
 });
 on("ready", (told) => {
-  doing = "listening";
-  voice.session = told.session; // go on with it when the connection is lost
-  if (!window.dashboard?.currentSessionId) window.dashboard?.updateSessionStatus(told.session);
+  if (told.resumed !== "live") {
+    forget();
+    lines.restart();
+  }
+  // the chat goes along, unless it has a conversation of its own by now
+  if ([null, gone, session].includes(chatSession())) {
+    window.dashboard?.updateSessionStatus(told.session);
+  }
+  session = told.session;
+  lease = 1000 * told.lease_s;
+  pushToTalk = told.mode === "push_to_talk";
   panel.describe([told.strategy, told.stt, told.llm, told.tts]);
 });
-on("trouble", ({ message }) => {
+on("trouble", ({ code, message }) => {
   trouble = true;
-  panel.tell(message);
+  if (code === "replaced") gone = session;
+  if (code === "token") gone = voice.session;
+  panel.tell(code === "token" ? NOT_HERE : message);
 });
 on("problem", ({ message, fatal }) => {
   if (!fatal) captions.note(message);
@@ -165,6 +192,7 @@ on("turn", (turn) => {
   if (turn.timings_ms.first_audio !== undefined) panel.latency(turn.timings_ms.first_audio);
 });
 on("notice", ({ kind, data }) => {
+  if (kind === "mode") pushToTalk = data.mode === "push_to_talk";
   const text = data.message ?? (kind === "tool_call" ? `Coda uses ${data.name}` : null);
   if (typeof text === "string") captions.note(text);
 });
@@ -181,7 +209,8 @@ function toggle() {
     return;
   }
   clearTrouble();
-  voice.session = window.dashboard?.currentSessionId ?? null;
+  const wanted = chatSession();
+  voice.session = wanted === gone ? null : wanted;
   voice.start();
 }
 
@@ -237,7 +266,7 @@ addEventListener("keydown", (event) => {
   if (!event.repeat) press();
 });
 addEventListener("keyup", (event) => {
-  if (!talks(event)) return;
+  if (!talks(event) && !(holding && event.key === " ")) return;
   event.preventDefault(); // or the button would be clicked as well
   release();
 });

@@ -19,7 +19,8 @@ export function listenElsewhere(page, ours) {
 export class ChatLines {
   #add;
   #said = ""; // what the user said last, while its answer may still be dropped unheard
-  #turns = new Map(); // turn -> {user, words, played}
+  #asked = ""; // what stands there already, and has no answer yet
+  #turns = new Map(); // turn -> {user, words, played, shown}
 
   /** `add(sender, text)` writes a line, of "user" or "assistant". */
   constructor(add) {
@@ -40,41 +41,56 @@ export class ChatLines {
     const reply = this.#turn(turn);
     reply.played = Math.max(reply.played, samples);
     if (reply.user !== null) return;
-    reply.user = this.#said;
-    this.#said = "";
-    if (reply.user) this.#add("user", reply.user);
+    reply.user = [this.#asked, this.#said].filter(Boolean).join(" ");
+    if (this.#said) this.#add("user", this.#said);
+    this.#asked = this.#said = "";
   }
 
   turn({ index, user, assistant }) {
-    const shown = this.#turn(index).user ?? "";
-    const rest = user.startsWith(shown) ? user.slice(shown.length).trim() : "";
+    const reply = this.#turn(index);
+    const rest = behind(reply.user ?? this.#asked, user);
     if (rest) {
       this.#add("user", rest);
       if (rest.endsWith(this.#said)) this.#said = "";
     }
-    if (assistant) this.#add("assistant", assistant);
+    const answer = behind(reply.shown, assistant);
+    if (answer) this.#add("assistant", answer);
+    this.#asked = "";
     this.#turns.set(index, null);
     for (const old of this.#turns.keys()) if (old < index) this.#turns.delete(old);
   }
 
-  /** The connection is over, and nobody will tell what became of the last turn. */
+  /** The connection is over, and perhaps nobody will tell what became of the last turn. */
   hangUp() {
     for (const reply of this.#turns.values()) {
       if (!reply) continue;
       const heard = reply.words.filter(([, , end]) => end <= reply.played);
-      if (heard.length) this.#add("assistant", heard.map(([text]) => text).join(" "));
+      const text = heard.map(([word]) => word).join(" ");
+      if (text) this.#add("assistant", text);
+      reply.shown = `${reply.shown} ${text}`.trim();
+      reply.words = [];
     }
     if (this.#said) this.#add("user", this.#said);
-    this.#turns.clear();
+    this.#asked = this.#said;
     this.#said = "";
+  }
+
+  /** Another conversation, or the same from its last finished turn on. */
+  restart() {
+    this.#turns.clear();
+    this.#asked = "";
   }
 
   #turn(turn) {
     const known = this.#turns.get(turn);
     if (known) return known;
-    const fresh = { user: null, words: [], played: 0 };
+    const fresh = { user: null, words: [], played: 0, shown: "" };
     if (known === null) return { ...fresh, user: "" }; // over: what still comes changes nothing
     this.#turns.set(turn, fresh);
     return fresh;
   }
 }
+
+/** What `text` has more than `shown`, if it begins so. */
+const behind = (shown, text) =>
+  shown && text.startsWith(shown) ? text.slice(shown.length).trim() : text;
