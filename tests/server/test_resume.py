@@ -291,7 +291,7 @@ async def test_three_sockets_race_and_one_is_left(open_house: Any) -> None:
             await second.say(Ping(2))
             await third.say(Ping(3))
             codes = await asyncio.gather(first.closed(), second.closed())
-            assert codes == [4001, 4001]
+            assert set(codes) == {4001}
             assert (await third.hear(Pong)).id == 3
     await house.calls(0)
 
