@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from lines import Line
 from scripted import RATE, scripted_host
 
 from coda_voice_plugin import ConfigError, Host, PluginError
@@ -25,7 +26,6 @@ from coda_voice_plugin.events import (
     Notice,
     Played,
     Problem,
-    ServerEvent,
     SessionReady,
     Speech,
     SpeechEnd,
@@ -38,48 +38,11 @@ from coda_voice_plugin.server import HOST, make_app
 from coda_voice_plugin.server.app import WEB
 from coda_voice_plugin.server.clients import Limits
 from coda_voice_plugin.server.origins import stranger
-from coda_voice_plugin.wire import voice_client
 from coda_voice_plugin.wire.voice import SUBPROTOCOL
 
 QUICK = Limits(hello_s=0.05, behind_s=0.3, bye_s=5.0)
 SPEECH = Path("/usr/share/pocketsphinx/test/data/goforward.raw")
 TYPED = Hello(rate=16_000)
-
-
-class Caller:
-    """A client of the protocol."""
-
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        self.ws = ws
-        self.heard: list[ServerEvent] = []
-
-    async def say(self, *events: Any) -> None:
-        for event in events:
-            message = voice_client.encode(event)
-            if isinstance(message, str):
-                await self.ws.send_str(message)
-            else:
-                await self.ws.send_bytes(message)
-
-    async def hear(self, kind: type[Any]) -> Any:
-        """The next event of ``kind``; fails when the socket closes first."""
-        while True:
-            message = await self.ws.receive(timeout=10)
-            assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), (
-                f"closed with {self.ws.close_code} before {kind.__name__}"
-            )
-            event = voice_client.decode(message.data, RATE)
-            self.heard.append(event)
-            if isinstance(event, kind):
-                return event
-
-    async def closed(self) -> int | None:
-        """The close code, once whatever came before has been read."""
-        while not self.ws.closed:
-            message = await self.ws.receive(timeout=10)
-            if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                self.heard.append(voice_client.decode(message.data, RATE))
-        return self.ws.close_code
 
 
 class Door:
@@ -90,9 +53,9 @@ class Door:
         self.client = client
 
     @asynccontextmanager
-    async def call(self, *events: Any) -> AsyncIterator[Caller]:
+    async def call(self, *events: Any) -> AsyncIterator[Line]:
         async with self.client.ws_connect("/v1/voice", protocols=(SUBPROTOCOL,)) as ws:
-            caller = Caller(ws)
+            caller = Line(ws)
             await caller.say(*events)
             yield caller
 
