@@ -24,12 +24,14 @@ for neighbour in ("server", "browser"):
     sys.path.insert(0, str(Path(__file__).parents[1] / neighbour))
 
 from chromium import browser_page, empty_page, launched, write_wav  # noqa: E402
+from line import line_to  # noqa: E402
 from scripted import scripted_host  # noqa: E402
 
 __all__ = [
     "HOSTILE",
     "LONG",
     "SOUNDS",
+    "STRUCK",
     "TURNS",
     "Chat",
     "Voice",
@@ -37,6 +39,7 @@ __all__ = [
     "browser_page",
     "empty_page",
     "launched",
+    "line_to",
     "lines",
     "make_dashboard",
     "prepare",
@@ -64,6 +67,7 @@ SPY = """
 LINES = """() => [...document.querySelectorAll(".message")].slice(1).map((line) =>
   [line.classList[1], line.querySelector(".message-content").textContent.trim()])"""
 TURNS = "count => told.filter((each) => each.type === 'turn').length >= count"
+STRUCK = "document.querySelectorAll('#coda-voice-captions s').length"
 SOUNDS = "() => told.some((each) => each.type === 'played' && each.samples > 12000)"
 
 

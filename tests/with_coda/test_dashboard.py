@@ -24,6 +24,7 @@ from dashboard_pages import Voice, make_dashboard, scripted_host, speaking, star
 
 PROTOCOL = "coda.voice.v1"
 NAMES = {repair.name for repair in PAGE_REPAIRS}
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)  # types are named there
 ELSEWHERE = re.compile(r"""<[^>]*(?:src|href)=["'](?:https?:)?//""")
 
 
@@ -128,11 +129,11 @@ async def test_every_file_that_the_script_asks_for_is_there(http: ClientSession)
                 kind = "text/css" if name.endswith(".css") else "text/javascript"
                 assert answer.content_type == kind
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
-                text = await answer.text()
+                text = COMMENT.sub("", await answer.text())
             found = re.findall(r'"\.?/?([a-z-]+\.(?:js|css))"', text)
             asked += [each for each in found if each not in seen]
-        assert seen >= {"coda-voice.js", "captions.js", "capture.js", "playback.js"}
-        await text_of(http, f"{url}/voice/page.js", 404)
+        assert seen >= {"coda-voice.js", "captions.js", "capture.js", "playback.js", "opus.js"}
+        await text_of(http, f"{url}/voice/index.html", 404)  # that is the page of another door
 
 
 async def test_what_the_core_serves_besides_stays(http: ClientSession) -> None:
@@ -237,6 +238,20 @@ async def test_the_dashboard_hangs_up_when_it_stops(http: ClientSession, tmp_pat
                 while (await socket.receive()).type is WSMsgType.TEXT:
                     pass
             assert socket.close_code == 1001
+        assert host.calls == 0
+
+
+async def test_a_conversation_that_waits_for_its_page_ends_with_the_dashboard(
+    http: ClientSession, tmp_path: Path
+) -> None:
+    async with scripted_host(tmp_path) as host:
+        async with speaking(Voice(host)) as url:
+            async with http.ws_connect(url + "/voice/v1", protocols=[PROTOCOL]) as socket:
+                await socket.send_json({"type": "hello", "rate": 16_000, "resume": True})
+                ready = (await socket.receive()).json()
+                assert ready["lease_s"] > 0
+                await socket.close(code=1001)
+            assert host.calls == 1
         assert host.calls == 0
 
 

@@ -48,14 +48,14 @@ export class ChatLines {
 
   turn({ index, user, assistant }) {
     const reply = this.#turn(index);
-    const rest = behind(reply.user ?? this.#asked, user);
+    const rest = behind(reply.user ?? this.#asked, user) ?? "";
     if (rest) {
       this.#add("user", rest);
       if (rest.endsWith(this.#said)) this.#said = "";
     }
-    const answer = behind(reply.shown, assistant);
+    const answer = behind(reply.shown, assistant) ?? assistant;
     if (answer) this.#add("assistant", answer);
-    this.#asked = "";
+    if (reply.user === null) this.#asked = "";
     this.#turns.set(index, null);
     for (const old of this.#turns.keys()) if (old < index) this.#turns.delete(old);
   }
@@ -70,8 +70,9 @@ export class ChatLines {
       reply.shown = `${reply.shown} ${text}`.trim();
       reply.words = [];
     }
-    if (this.#said) this.#add("user", this.#said);
-    this.#asked = this.#said;
+    if (!this.#said) return;
+    this.#add("user", this.#said);
+    this.#asked = `${this.#asked} ${this.#said}`.trim();
     this.#said = "";
   }
 
@@ -91,6 +92,6 @@ export class ChatLines {
   }
 }
 
-/** What `text` has more than `shown`, if it begins so. */
+/** What `text` has more than `shown`; null if it does not begin so. */
 const behind = (shown, text) =>
-  shown && text.startsWith(shown) ? text.slice(shown.length).trim() : text;
+  text.startsWith(shown) ? text.slice(shown.length).trim() : null;
