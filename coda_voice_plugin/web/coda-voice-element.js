@@ -31,6 +31,7 @@ export class CodaVoiceElement extends HTMLElement {
   #trouble = false;
   #holding = false; // the talk key is down
   #mode = null;
+  #phase = "idle";
   #choices = recall();
   settings = []; // further ones: each gives a node for the sheet
   voice = null;
@@ -269,22 +270,27 @@ export class CodaVoiceElement extends HTMLElement {
   }
 
   #enter({ phase, seconds, why }) {
-    if (phase === "idle" || phase === "open") this.#clearTrouble();
-    if (phase === "idle") this.#captions.hangUp();
-    if (phase === "idle" || phase === "waiting") {
-      this.#doing = "listening";
-      this.#holding = this.#hearing = this.#held = false;
+    if (phase === "idle" || phase !== this.#phase) this.#clearTrouble();
+    this.#phase = phase;
+    if (phase === "idle") {
+      this.#captions.hangUp();
+      this.#rest();
     }
-    if (phase !== "waiting") return;
+    if (phase !== "waiting" || !seconds) return;
     const message = `${this.word(why === "busy" ? "busy" : "lost")} ${this.word("retry", { n: seconds })}`;
     this.tell(message, this.word("now"), () => this.voice.retry(), false);
+  }
+
+  #rest() {
+    this.#doing = "listening";
+    this.#holding = this.#hearing = this.#held = false;
   }
 
   #welcome(ready) {
     const { resumed = "no", mode = this.mode, strategy, stt, llm, tts } = ready;
     if (resumed !== "live") {
       this.#captions.hangUp();
-      this.#doing = "listening";
+      this.#rest();
     }
     if (resumed !== "no") this.#captions.note(this.word("goesOn"));
     else if (!this.#captions.empty) this.#captions.note(this.word("fresh"));

@@ -97,6 +97,7 @@ export default {
   version: "Version",
   calls: "{n} von {all} Plätzen belegt",
   down: "Coda antwortet nicht. Mit `coda-voice serve` starten.",
+  "trouble:token": "Dieses Gespräch ist nicht mehr da oder gehört jemand anderem. Drücken beginnt ein neues.",
   "trouble:refused": "Das Mikrofon wurde verweigert. Mit dem Symbol neben der Adresse erlauben, dann erneut drücken. Schreiben geht auch.",
   "trouble:none": "Kein Mikrofon gefunden. Eines anschließen und erneut drücken. Schreiben geht auch.",
   "trouble:taken": "Ein anderes Programm benutzt das Mikrofon. Dort schließen und erneut drücken.",

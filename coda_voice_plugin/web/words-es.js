@@ -97,6 +97,7 @@ export default {
   version: "Versión",
   calls: "{n} de {all} plazas ocupadas",
   down: "Coda no responde. Iníciela con `coda-voice serve`.",
+  "trouble:token": "Esta conversación ya no existe o es de otra persona. Pulse para empezar una nueva.",
   "trouble:refused": "Se denegó el micrófono. Permítalo con el icono junto a la dirección y pulse otra vez. También puede escribir.",
   "trouble:none": "No hay micrófono. Conecte uno y pulse otra vez. También puede escribir.",
   "trouble:taken": "Otro programa usa el micrófono. Ciérrelo allí y pulse otra vez.",

@@ -97,6 +97,7 @@ export default {
   version: "Version",
   calls: "{n} places prises sur {all}",
   down: "Coda ne répond pas. Lancez-le avec `coda-voice serve`.",
+  "trouble:token": "Cette conversation n’existe plus ou appartient à quelqu’un d’autre. Appuyez pour en commencer une nouvelle.",
   "trouble:refused": "Le microphone a été refusé. Autorisez-le avec l’icône près de l’adresse, puis appuyez encore. Vous pouvez aussi écrire.",
   "trouble:none": "Aucun microphone. Branchez-en un et appuyez encore. Vous pouvez aussi écrire.",
   "trouble:taken": "Un autre programme tient le microphone. Fermez-le et appuyez encore.",

@@ -91,6 +91,7 @@ export const ENGLISH = {
   version: "Version",
   calls: "{n} of {all} places taken",
   down: "Coda does not answer. Start it with `coda-voice serve`.",
+  "trouble:token": "This conversation is gone, or somebody else's. Press the button to begin a new one.",
 };
 
 /** The language to speak: `wanted`, or the first of the browser's that there is; else English.

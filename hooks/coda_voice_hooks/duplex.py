@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 MOST_CHATS = 16
 """Written messages of one client that may wait for their answers."""
-CONTROLS = ("stop", "talk", "text", "played", "model")
+CONTROLS = ("stop", "talk", "text", "played", "model", "mode", "mute")
 """Messages of coda.voice.v1 that a ``voice`` message may carry."""
 
 
