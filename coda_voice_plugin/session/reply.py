@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUFFER_S = 10.0
-"""Speech kept ready beyond what was sent; then :meth:`Reply.play` waits."""
+"""Speech kept ready beyond what was sent; then :meth:`Reply.play` waits, and what is said next."""
+LONG_TEXT_S = 30.0
+"""The same within one text that is said."""
 FINAL_REPORT_S = 0.25
 """How long an interrupted client may take to say where it stopped, beyond what its reports
 were late before."""
@@ -159,10 +161,14 @@ class Reply:
         emoji are left out; captions show what was written. Raises EngineError;
         inside the block that ends the reply, not the call.
         """
+        await self._wait_for_room()
         begin = self._total
         async with aclosing(self.voice(text)) as pieces:
             async for pcm, words in pieces:
-                await self.play(pcm)
+                # Its words come with its last piece, and who is interrupted early must have
+                # them: so it may be further ahead in its middle than between two texts.
+                await self._wait_for_room(LONG_TEXT_S)
+                self._queue(pcm)
                 self._add_words(tuple(scaled(word, 1.0, begin) for word in words))
 
     async def voice(self, text: str) -> AsyncGenerator[tuple[bytes, tuple[Word, ...]], None]:
@@ -197,17 +203,21 @@ class Reply:
         :data:`BUFFER_S` are ready. ``words`` count from its first sample. Once the reply
         is cut, nothing more of it is heard and this returns at once."""
         pcm = sound.pcm if isinstance(sound, AudioFrame) else sound
-        if not pcm:
-            self._add_words(tuple(scaled(word, 1.0, self._total) for word in words))
-            return
-        while self._total - self.playback.sent > BUFFER_S * self._call.output_rate:
+        if pcm:
+            await self._wait_for_room()
+        self._add_words(tuple(scaled(word, 1.0, self._total) for word in words))
+        self._queue(pcm)
+
+    async def _wait_for_room(self, seconds: float = BUFFER_S) -> None:
+        while self._total - self.playback.sent > seconds * self._call.output_rate:
             if self._over.is_set():
                 break
             self._room.clear()
             await self._room.wait()
-        self._add_words(tuple(scaled(word, 1.0, self._total) for word in words))
+
+    def _queue(self, pcm: bytes) -> None:
         self._total += len(pcm) // 2
-        if not self._over.is_set():
+        if pcm and not self._over.is_set():
             self._chunks.append(memoryview(pcm))
             self._call.speaker.nudge()
 

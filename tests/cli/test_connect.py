@@ -228,7 +228,12 @@ async def test_without_resume_a_lost_connection_is_the_end(
 async def test_ctrl_c_hangs_up(tmp_path: Path) -> None:
     async with door(tmp_path, answers=["word " * 200]) as (host, url):
         command = [sys.executable, "-m", "coda_voice_plugin", "connect", url, "--text", "Talk!"]
-        child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            stderr=asyncio.subprocess.PIPE,
+            # a shell's background jobs, and all that they start, ignore it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         async with asyncio.timeout(60):
             await until(lambda: is_speaking(host))
             child.send_signal(signal.SIGINT)

@@ -40,7 +40,7 @@ class Scene:
     def __init__(self, recording: Recording, rate: int = RATE) -> None:
         self.recording = recording
         self.rate = rate
-        self.now = asyncio.get_running_loop().time()
+        self.now = recording._wrote_at  # when it was opened: rows are counted from there
         self.sent = 0
 
     def mic(self, value: int, frames: int = 1) -> None:
