@@ -32,7 +32,7 @@ CATCH_UP_S = 5.0
 """Seconds after a client's return in which it may send what was lost meanwhile."""
 GLUE_S = 0.15
 """Reports of the listener's position waver; what is heard within this belongs together."""
-UNHEARD_S = 30
+SENT_S = 30
 """Speech that was sent and not heard is remembered for so long."""
 
 
@@ -137,7 +137,7 @@ class Recording:
             self._sound.clear()
             self._apart = True
         self._sound += frame.pcm
-        if (extra := len(self._sound) - 2 * UNHEARD_S * self._rate) > 0:
+        if (extra := len(self._sound) - 2 * SENT_S * self._rate) > 0:
             del self._sound[:extra]
             self._heard += extra // 2
         self.follow(now)
