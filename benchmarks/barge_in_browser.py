@@ -275,8 +275,10 @@ def read(
         if not sounding or flush is None:
             continue
         end = tap.position(flush["perf"]) + int(AFTER_FLUSH_S * RATE)
-        loud = np.flatnonzero(np.abs(speaker[in_tap:end]) > SILENT)
-        silent = in_tap + int(loud[-1]) + 1
+        # from a little before: a reply may be held before the speech reaches its labelled onset
+        begin = in_tap - RATE // 10
+        loud = np.flatnonzero(np.abs(speaker[begin:end]) > SILENT)
+        silent = begin + int(loud[-1]) + 1
         result.silent_ms = round(sounds(look, silent) - began, 1)
         result.graph_ms = round(tap.when(silent) - began, 1)
         result.same_clock_ms = round(1e3 * (silent - in_tap) / RATE, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .talking import Printer, check_sound, tell_silent
+from .talking import Printer, check_sound, spoken_answers, spoken_files, tell_silent
 
 if TYPE_CHECKING:
     from .caller import Asked
@@ -16,18 +16,11 @@ if TYPE_CHECKING:
 
 @click.command("connect")
 @click.argument("url")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@spoken_files
 @click.option(
     "--text", "texts", metavar="TEXT", multiple=True, help="A turn in writing, after FILES."
 )
-@click.option(
-    "-o",
-    "--output",
-    metavar="OUT",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the spoken answers, as heard (.wav, .flac, .ogg).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per turn.")
+@spoken_answers
 @click.option("--session", metavar="NAME", help="Name of a conversation to begin or to go on with.")
 @click.option(
     "--resume/--no-resume",

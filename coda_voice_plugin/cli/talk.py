@@ -10,22 +10,15 @@ import click
 
 from .options import Choice, settings_options
 from .progress import Bars
-from .talking import Printer, check_sound, tell_silent
+from .talking import Printer, check_sound, spoken_answers, spoken_files, tell_silent
 
 if TYPE_CHECKING:
     from .loopback import Loopback
 
 
 @click.command("talk")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    metavar="OUT",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the spoken answers, as heard (.wav, .flac, .ogg).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per turn.")
+@spoken_files
+@spoken_answers
 @click.option(
     "--fast", is_flag=True, help="Do not keep the pace of a microphone; nobody interrupts."
 )

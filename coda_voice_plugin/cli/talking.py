@@ -1,8 +1,9 @@
-"""What `talk` and `connect` share: how a conversation is printed."""
+"""What `talk` and `connect` share: files in, and how a conversation is printed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,22 @@ import click
 
 if TYPE_CHECKING:
     from ..events import ServerEvent, Turn
+
+
+spoken_files = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+_output = click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the spoken answers, as heard (.wav, .flac, .ogg).",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per turn.")
+
+
+def spoken_answers(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give ``command`` the options for what is done with the answers."""
+    return _output(_as_json(command))
 
 
 def check_sound(path: Path) -> None:

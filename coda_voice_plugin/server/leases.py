@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import TokenError
+from ..errors import BusyError, TokenError
 from ..events import Hello
 from .lease import Lease, digest
 
@@ -21,9 +21,23 @@ class Leases:
     def __init__(self) -> None:
         self._leases: dict[str, Lease] = {}
         self._closing = False
+        self._greeting = 0
+
+    @contextmanager
+    def greeting(self, host: Host) -> Iterator[None]:
+        """One client more is waited for to say hello. Raises BusyError where no hello could
+        get a place, and where as many as there are places are waited for already."""
+        full = host.calls >= host.capacity and not self._awaited
+        if full or self._greeting >= host.capacity:
+            raise BusyError(host.capacity)
+        self._greeting += 1
+        try:
+            yield
+        finally:
+            self._greeting -= 1
 
     @property
-    def awaited(self) -> bool:
+    def _awaited(self) -> bool:
         """Whether a caller may be one that comes back, or whether one may give way."""
         return any(lease.token for lease in self._leases.values())
 
@@ -51,10 +65,11 @@ class Leases:
     async def opened(self, host: Host, hello: Hello) -> AsyncIterator[Lease]:
         """A new lease with a :meth:`place` of its own while the block runs. Raises BusyError."""
         patience_s = host.config.server.lease_s if hello.resume and not self._closing else 0.0
-        stored = hello.session and await host.store.key(hello.session)
-        lease = Lease(host, hello, patience_s, ours=bool(hello.session is None or stored))
+        lease: Lease | None = None
         try:
             async with self.place(host):
+                stored = hello.session and await host.store.key(hello.session)
+                lease = Lease(host, hello, patience_s, ours=bool(hello.session is None or stored))
                 self._leases[lease.session.id] = lease
                 try:
                     yield lease
@@ -62,7 +77,8 @@ class Leases:
                     if self._leases.get(lease.session.id) is lease:
                         del self._leases[lease.session.id]
         finally:
-            lease.freed.set()
+            if lease is not None:
+                lease.freed.set()
 
     @asynccontextmanager
     async def place(self, host: Host) -> AsyncIterator[None]:

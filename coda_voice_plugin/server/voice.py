@@ -67,9 +67,8 @@ class VoiceSocket(ClientSocket):
 
     async def _admit(self) -> Farewell:
         try:
-            if self._host.calls >= self._host.capacity and not self._leases.awaited:
-                raise BusyError(self._host.capacity)
-            hello = await self._greet()
+            with self._leases.greeting(self._host):
+                hello = await self._greet()
             self._rate, self._mic = hello.rate, mic_sound(hello)
             lease = await self._leases.find(self._host, hello)
             if lease is None:

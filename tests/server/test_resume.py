@@ -421,3 +421,12 @@ async def test_a_microphone_may_speak_opus(open_house: Any, speech: bytes) -> No
             for packet in packets.write(AudioFrame(speech[at : at + 640], 16_000)):
                 await line.ws.send_bytes(packet)
         assert (await line.hear(TurnEnded)).turn.user == "go forward ten meters"
+
+
+async def test_no_more_clients_than_places_may_keep_their_hello(open_house: Any) -> None:
+    house = await open_house(server={"port": 0, "max_sessions": 2})
+    async with house.line(), house.line(), house.line() as third:
+        assert (await third.hear(Problem)).code == "busy"
+        assert await third.closed() == 1013
+    async with house.line(MAY) as fourth:
+        await fourth.hear(SessionReady)
